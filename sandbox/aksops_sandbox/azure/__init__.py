@@ -1,0 +1,1 @@
+"""What the emulated Azure services share: resource store, long-running operations, RBAC, tokens, errors."""

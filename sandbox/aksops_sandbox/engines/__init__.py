@@ -1,0 +1,1 @@
+"""The real parts of the sandbox, run as supervised processes."""

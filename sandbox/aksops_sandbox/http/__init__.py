@@ -1,0 +1,1 @@
+"""The sandbox's front door: CONNECT proxy, TLS by host name, router, faults and the request ledger."""
