@@ -1,0 +1,16 @@
+"""The table of services. A new Azure service is one file beside this one and one line below."""
+
+from __future__ import annotations
+
+from aksops_sandbox.services.authorization import AuthorizationService
+from aksops_sandbox.services.base import Service
+from aksops_sandbox.services.entra import EntraService
+from aksops_sandbox.services.keyvault import KeyVaultService
+from aksops_sandbox.services.subscriptions import SubscriptionsService
+
+SERVICES: list[type[Service]] = [
+    EntraService,
+    SubscriptionsService,
+    AuthorizationService,
+    KeyVaultService,
+]
