@@ -89,12 +89,14 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def call(socket_path: Path, method: str, command: str, body: Any = None, **query: Any) -> Any:
+def call(
+    socket_path: Path, verb: str, command: str, body: Any = None, query: dict[str, Any] | None = None
+) -> Any:
     """Ask a running sandbox. Raises NotRunning, or RuntimeError with the server's own sentence."""
     connection = _Connection(socket_path)
     try:
         content = None if body is None else json.dumps(body)
-        connection.request(method, f"/{command}?{urlencode(query)}", content)
+        connection.request(verb, f"/{command}?{urlencode(query or {})}", content)
         response = connection.getresponse()
         answer = json.loads(response.read() or b"null")
     except (OSError, http.client.HTTPException) as error:

@@ -194,7 +194,7 @@ def _exec(home: Home, options: argparse.Namespace) -> int:
 
 def _ledger(home: Home, options: argparse.Namespace) -> int:
     query = {name: getattr(options, name) for name in ("since", "method", "host", "path", "limit")}
-    entries = admin.call(home.admin_socket, "GET", "ledger", **query)
+    entries = admin.call(home.admin_socket, "GET", "ledger", query=query)
     if options.last:
         print(entries[-1]["serial"] if entries else options.since)
         return 0

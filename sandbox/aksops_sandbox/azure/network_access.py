@@ -35,7 +35,7 @@ class NetworkAccess:
 
     def has_private_endpoint(self, resource_id: str) -> bool:
         """True where an approved private endpoint targets the resource."""
-        for endpoint in self._store.list(type="Microsoft.Network/privateEndpoints"):
+        for endpoint in self._store.peek(type="Microsoft.Network/privateEndpoints"):
             properties = endpoint.properties
             connections = [
                 *properties.get("privateLinkServiceConnections", []),

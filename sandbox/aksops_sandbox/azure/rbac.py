@@ -41,7 +41,7 @@ class Rbac:
         name = definition_id.rstrip("/").rsplit("/", 1)[-1].lower()
         if name in self._built_in:
             return self._built_in[name]
-        for resource in self._store.list(type=DEFINITION):
+        for resource in self._store.peek(type=DEFINITION):
             if resource.name.lower() == name:
                 return role_of(resource)
         return None
@@ -69,7 +69,7 @@ class Rbac:
         """True where an assignment at the scope or above it grants the action (or the data action)."""
         target = scope.lower().rstrip("/") + "/"
         now = time.time()
-        for assignment in self._store.list(type=ASSIGNMENT):
+        for assignment in self._store.peek(type=ASSIGNMENT):
             properties = assignment.properties
             if properties["principalId"].lower() != principal_oid.lower():
                 continue

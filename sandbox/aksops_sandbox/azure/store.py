@@ -81,6 +81,9 @@ class Store:
         self._resources: dict[str, Resource] = {
             key: Resource(**json.loads(value)) for key, value in self.load(self._RESOURCES)
         }
+        self._by_type: dict[str, dict[str, Resource]] = {}
+        for key, resource in self._resources.items():
+            self._by_type.setdefault(resource.type.lower(), {})[key] = resource
 
     def load(self, space: str) -> list[tuple[str, str]]:
         with self.lock:
@@ -107,27 +110,30 @@ class Store:
         with self.lock:
             key = resource.id.lower()
             self.write(self._RESOURCES, key, json.dumps(vars(resource)))
-            self._resources[key] = resource.copy()
+            self._resources[key] = stored = resource.copy()
+            self._by_type.setdefault(resource.type.lower(), {})[key] = stored
 
     def delete(self, resource_id: str) -> bool:
         """Forget a resource (not its children). True where it was there."""
         with self.lock:
             key = resource_id.lower().rstrip("/")
-            if self._resources.pop(key, None) is None:
+            found = self._resources.pop(key, None)
+            if found is None:
                 return False
+            self._by_type[found.type.lower()].pop(key, None)
             self.erase(self._RESOURCES, key)
             return True
 
     def list(self, type: str | None = None, prefix: str | None = None) -> list[Resource]:
         """Copies of the resources of one type and/or below one id (the id itself is not below itself)."""
-        wanted = type.lower() if type else None
+        return [resource.copy() for resource in self.peek(type, prefix)]
+
+    def peek(self, type: str | None = None, prefix: str | None = None) -> list[Resource]:
+        """Like `list`, without copies: for readers on a hot path that change nothing."""
         below = prefix.lower().rstrip("/") + "/" if prefix else ""
         with self.lock:
-            return [
-                resource.copy()
-                for key, resource in self._resources.items()
-                if key.startswith(below) and (wanted is None or resource.type.lower() == wanted)
-            ]
+            rows = self._resources if type is None else self._by_type.get(type.lower(), {})
+            return [resource for key, resource in rows.items() if key.startswith(below)]
 
     def table(self, name: str) -> Table:
         """The persistent table of that name, made where it is missing."""
