@@ -106,7 +106,7 @@ def _up(home: Home, options: argparse.Namespace) -> int:
     with log.open("ab") as output:
         position = output.tell()
         server = subprocess.Popen(
-            [sys.executable, "-m", "aksops_sandbox.server", str(home.path)],
+            [sys.executable, "-P", "-m", "aksops_sandbox.server", str(home.path)],
             env=clean,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -232,7 +232,7 @@ def _logs(home: Home, options: argparse.Namespace) -> int:
 
 
 def _tools(home: Home, options: argparse.Namespace) -> int:
-    return subprocess.call([sys.executable, "-m", "aksops_sandbox.tools", *options.argv])
+    return subprocess.call([sys.executable, "-P", "-m", "aksops_sandbox.tools", *options.argv])
 
 
 def _call(home: Home, options: argparse.Namespace) -> int:
