@@ -1,0 +1,22 @@
+# One private endpoint with its DNS zone group.
+
+resource "azurerm_private_endpoint" "this" {
+  name                          = "pe-${var.name}"
+  custom_network_interface_name = "nic-pe-${var.name}"
+  resource_group_name           = var.resource_group_name
+  location                      = var.location
+  subnet_id                     = var.subnet_id
+  tags                          = var.tags
+
+  private_service_connection {
+    name                           = var.name
+    private_connection_resource_id = var.target_id
+    subresource_names              = [var.subresource]
+    is_manual_connection           = false
+  }
+
+  private_dns_zone_group {
+    name                 = "default"
+    private_dns_zone_ids = [var.dns_zone_id]
+  }
+}

@@ -1,0 +1,54 @@
+variable "name" {
+  description = "Name of the resource."
+  type        = string
+}
+
+variable "resource_group_name" {
+  description = "Resource group."
+  type        = string
+}
+
+variable "location" {
+  description = "Azure region."
+  type        = string
+}
+
+variable "tags" {
+  description = "Tags."
+  type        = map(string)
+}
+
+variable "log_analytics_workspace_id" {
+  description = "Workspace that receives logs and metrics."
+  type        = string
+}
+
+variable "private_endpoint_subnet_id" {
+  description = "Subnet of the private endpoint."
+  type        = string
+}
+
+variable "dns_zone_id" {
+  description = "Private DNS zone of the service."
+  type        = string
+}
+
+variable "public_network_access" {
+  description = "Whether the service's public address answers (access allowlist); its firewall still denies by default."
+  type        = bool
+}
+
+variable "zone_redundancy" {
+  description = "Whether images lie in several zones."
+  type        = bool
+}
+
+variable "untagged_retention_in_days" {
+  description = "Days after which an untagged manifest is deleted; 0 keeps them."
+  type        = number
+}
+
+variable "georeplications" {
+  description = "Further regions that hold a copy."
+  type        = list(string)
+}
