@@ -5,7 +5,10 @@ from __future__ import annotations
 from aksops_sandbox.services.authorization import AuthorizationService
 from aksops_sandbox.services.base import Service
 from aksops_sandbox.services.entra import EntraService
+from aksops_sandbox.services.identity import ManagedIdentityService
 from aksops_sandbox.services.keyvault import KeyVaultService
+from aksops_sandbox.services.network import NetworkService
+from aksops_sandbox.services.storage import StorageService
 from aksops_sandbox.services.subscriptions import SubscriptionsService
 
 SERVICES: list[type[Service]] = [
@@ -13,4 +16,7 @@ SERVICES: list[type[Service]] = [
     SubscriptionsService,
     AuthorizationService,
     KeyVaultService,
+    ManagedIdentityService,
+    NetworkService,
+    StorageService,
 ]

@@ -75,7 +75,9 @@ def carry(new: Resource, old: Resource | None, *names: str) -> None:
             new.properties[name] = old.properties[name]
 
 
-def fixed(new: Resource, old: Resource | None, *paths: str, code: str = "PropertyChangeNotAllowed", status: int = 400) -> None:
+def fixed(
+    new: Resource, old: Resource | None, *paths: str, code: str = "PropertyChangeNotAllowed", status: int = 400
+) -> None:
     """Refuse a change of what is decided at creation. Paths are dotted from `properties`, or start with `body.`.
 
     A path that the request leaves out keeps its old value.
@@ -114,7 +116,9 @@ def between(value: Any, low: int, high: int, field: str, code: str = "InvalidPar
         raise AzureError(400, code, f"The value '{value}' of '{field}' must be a whole number from {low} to {high}.")
 
 
-_DURATION = re.compile(r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$")
+_DURATION = re.compile(
+    r"^P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$"
+)
 
 
 def seconds(duration: str, field: str, code: str = "InvalidParameter") -> float:

@@ -44,7 +44,12 @@ def write_address(ctx: Any, zone: Resource, name: str, addresses: list[str], end
     with ctx.store.lock:
         record = ctx.store.get(_record_id(zone.id, "A", name))
         if record is None:
-            properties = {"fqdn": f"{name}.{zone.name}.", "ttl": ENDPOINT_TTL, "aRecords": [], "isAutoRegistered": False}
+            properties = {
+                "fqdn": f"{name}.{zone.name}.",
+                "ttl": ENDPOINT_TTL,
+                "aRecords": [],
+                "isAutoRegistered": False,
+            }
             properties["metadata"] = {"creator": f"created by private endpoint {endpoint.name}"}
             record = Resource(_record_id(zone.id, "A", name), name, f"{ZONE}/A", properties=properties)
         present = {entry["ipv4Address"] for entry in record.properties["aRecords"]}
@@ -140,7 +145,9 @@ class ZoneLink(ResourceType):
         shapes.fixed(new, old, "virtualNetwork.id")
         zone_id = ids.parse(new.id).parent
         for other in ctx.store.list(type=LINK, prefix=zone_id):
-            if other.id.lower() != new.id.lower() and shapes.same_id(other.properties["virtualNetwork"]["id"], network.id):
+            if other.id.lower() != new.id.lower() and shapes.same_id(
+                other.properties["virtualNetwork"]["id"], network.id
+            ):
                 message = (
                     f"A virtual network cannot be linked to multiple zones with overlapping namespaces: {network.id} is "
                     f"linked by {other.name} already."
@@ -177,7 +184,7 @@ class RecordSet(ResourceType):
             if item.name.lower() == new.name.lower() and item.type != LINK and item.type.lower() != self.type.lower()
         }
         if "CNAME" in others or (self.kind == "CNAME" and others):
-            message = f"The record set '{new.name}' conflicts with the record set of type {sorted(others)[0]} of that name."
+            message = f"The record set '{new.name}' conflicts with the record set of type {min(others)} of that name."
             raise bad_request("BadRequest", message)
         if self.kind == "A":
             for entry in values or []:
@@ -204,4 +211,6 @@ def list_all(ctx: Any, request: Request, match: re.Match[str]) -> Response:
         raise not_found(match["zone"])
     ctx.rbac.require(request, f"{ZONE}/ALL/read", zone.id)
     records = [item for item in ctx.store.list(prefix=zone.id) if item.type.lower() != LINK.lower()]
-    return Response.json(status.choose("", "GET", (200,)), {"value": [RecordSet("A").render(ctx, item) for item in records]})
+    return Response.json(
+        status.choose("", "GET", (200,)), {"value": [RecordSet("A").render(ctx, item) for item in records]}
+    )

@@ -27,7 +27,9 @@ class EmbeddedChild(ResourceType):
         ]
         self.validate(ctx, new, old, parent, siblings)
 
-    def validate(self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]) -> None:
+    def validate(
+        self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]
+    ) -> None:
         """Fill defaults and refuse what Azure refuses."""
 
 

@@ -54,7 +54,11 @@ _REQUIRED = (
 #: Certificates' private parts: taken in, never shown.
 _SECRET_FIELDS = {"sslCertificates": ("data", "password")}
 
-_RULE_SETS = {"OWASP": ("3.2", "3.1", "3.0"), "Microsoft_DefaultRuleSet": ("2.1", "2.2"), "Microsoft_BotManagerRuleSet": ("0.1", "1.0", "1.1")}
+_RULE_SETS = {
+    "OWASP": ("3.2", "3.1", "3.0"),
+    "Microsoft_DefaultRuleSet": ("2.1", "2.2"),
+    "Microsoft_BotManagerRuleSet": ("0.1", "1.0", "1.1"),
+}
 
 
 def _references(tree: Any) -> Iterator[str]:
@@ -179,7 +183,9 @@ class ApplicationGateway(ResourceType):
         tables = shapes.dig(subnet.properties, "routeTable.id")
         for route in ctx.store.list(type="Microsoft.Network/routeTables/routes", prefix=tables) if tables else []:
             if route.properties.get("addressPrefix") == "0.0.0.0/0" and route.properties["nextHopType"] != "Internet":
-                message = f"The default route of {tables} must go to the Internet in the subnet of an application gateway."
+                message = (
+                    f"The default route of {tables} must go to the Internet in the subnet of an application gateway."
+                )
                 raise bad_request("ApplicationGatewaySubnetUserDefinedRouteNotAllowed", message)
 
     @staticmethod
@@ -365,6 +371,8 @@ class FirewallPolicy(ResourceType):
     def render(self, ctx: Any, resource: Resource) -> dict[str, Any]:
         shown = super().render(ctx, resource)
         gateways, listeners = self._users(ctx, resource)
-        extra = {name: users for name, users in (("applicationGateways", gateways), ("httpListeners", listeners)) if users}
+        extra = {
+            name: users for name, users in (("applicationGateways", gateways), ("httpListeners", listeners)) if users
+        }
         shown["properties"] = {**resource.properties, **extra}
         return shown

@@ -104,7 +104,9 @@ class NetworkInterface(ResourceType):
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         if old is not None and old.properties.get("privateEndpoint"):
-            message = f"Network interface {new.id} is managed by private endpoint {old.properties['privateEndpoint']['id']}."
+            message = (
+                f"Network interface {new.id} is managed by private endpoint {old.properties['privateEndpoint']['id']}."
+            )
             raise bad_request("CannotModifyNicAttachedToPrivateEndpoint", message)
         entries = new.properties.get("ipConfigurations") or []
         if not entries:
@@ -196,7 +198,10 @@ class PrivateEndpoint(ResourceType):
                 properties["groupIds"] = [group]
                 properties["privateLinkServiceId"] = target.id
                 properties["provisioningState"] = "Succeeded"
-                approved = {"status": state, "description": "Auto-Approved" if state == "Approved" else "Awaiting approval"}
+                approved = {
+                    "status": state,
+                    "description": "Auto-Approved" if state == "Approved" else "Awaiting approval",
+                }
                 properties["privateLinkServiceConnectionState"] = (
                     before["properties"]["privateLinkServiceConnectionState"]
                     if before
@@ -219,9 +224,13 @@ class PrivateEndpoint(ResourceType):
             message = f"Resource {target_id} of type {target.type} does not support private endpoints."
             raise bad_request("PrivateEndpointTargetNotSupported", message)
         if target.type == "Microsoft.ContainerRegistry/registries" and target.body["sku"]["name"] != "Premium":
-            raise bad_request("PrivateEndpointNotSupported", f"Registry {target.name} must be Premium for private link.")
+            raise bad_request(
+                "PrivateEndpointNotSupported", f"Registry {target.name} must be Premium for private link."
+            )
         if target.type == "Microsoft.ServiceBus/namespaces" and target.body["sku"]["name"] != "Premium":
-            raise bad_request("PrivateEndpointNotSupported", f"Namespace {target.name} must be Premium for private link.")
+            raise bad_request(
+                "PrivateEndpointNotSupported", f"Namespace {target.name} must be Premium for private link."
+            )
         if shapes.dig(target.properties, "network.delegatedSubnetResourceId"):
             message = f"Server {target.name} is in a delegated subnet and does not support private endpoints."
             raise bad_request("PrivateEndpointNotSupported", message)
@@ -289,7 +298,9 @@ class PrivateDnsZoneGroup(ResourceType):
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         endpoint = ctx.store.get(ids.parse(new.id).parent)
-        siblings = [item for item in ctx.store.list(type=ZONE_GROUP, prefix=endpoint.id) if item.id.lower() != new.id.lower()]
+        siblings = [
+            item for item in ctx.store.list(type=ZONE_GROUP, prefix=endpoint.id) if item.id.lower() != new.id.lower()
+        ]
         if siblings:
             message = f"Private endpoint {endpoint.id} has the DNS zone group {siblings[0].name} already."
             raise bad_request("PrivateEndpointCannotHaveMoreThanOnePrivateDnsZoneGroup", message)

@@ -49,7 +49,9 @@ class PublicIp(ResourceType):
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         _standard(new)
         properties = new.properties
-        shapes.fixed(new, old, "body.sku.name", "body.sku.tier", "publicIPAddressVersion", code="PublicIPPropertyIsImmutable")
+        shapes.fixed(
+            new, old, "body.sku.name", "body.sku.tier", "publicIPAddressVersion", code="PublicIPPropertyIsImmutable"
+        )
         if old is not None and sorted(old.body.get("zones") or []) != sorted(new.body.get("zones") or []):
             message = f"Resource {new.id} has an existing availability zone constraint that cannot be changed."
             raise bad_request("ResourceAvailabilityZonesCannotBeModified", message)
@@ -98,7 +100,9 @@ class PublicIp(ResourceType):
                 if shapes.same_id(shapes.dig(entry, "properties.publicIPAddress.id"), resource.id):
                     return "ipConfiguration", entry["id"]
         for gateway in ctx.store.list(type=NAT_GATEWAY):
-            if any(shapes.same_id(entry["id"], resource.id) for entry in gateway.properties.get("publicIpAddresses", [])):
+            if any(
+                shapes.same_id(entry["id"], resource.id) for entry in gateway.properties.get("publicIpAddresses", [])
+            ):
                 return "natGateway", gateway.id
         for cluster in ctx.store.list(type="Microsoft.ContainerService/managedClusters"):
             profile = shapes.dig(cluster.properties, "networkProfile.loadBalancerProfile", {})
@@ -172,7 +176,9 @@ class NatGateway(ResourceType):
     etag = True
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        new.body["sku"] = {"name": shapes.choice(shapes.dig(new.body, "sku.name"), ("Standard", "StandardV2"), "sku.name")}
+        new.body["sku"] = {
+            "name": shapes.choice(shapes.dig(new.body, "sku.name"), ("Standard", "StandardV2"), "sku.name")
+        }
         zones = new.body.get("zones") or []
         if new.body["sku"]["name"] == "Standard" and len(zones) > 1:
             message = f"NAT gateway {new.id} of the Standard SKU can be in one availability zone only."
@@ -190,7 +196,9 @@ class NatGateway(ResourceType):
                 entry["id"] = found.id
                 user = PublicIp._user(ctx, found) if field == "publicIpAddresses" else None
                 if user and not shapes.same_id(user[1], new.id):
-                    message = f"Resource {user[1]} already references public IP {found.id}; it cannot be used by {new.id}."
+                    message = (
+                        f"Resource {user[1]} already references public IP {found.id}; it cannot be used by {new.id}."
+                    )
                     raise bad_request("PublicIPAddressInUse", message)
 
     def remove(self, ctx: Any, resource: Resource) -> None:

@@ -30,7 +30,9 @@ _DEFAULT_RULES = (
 def subnets_with(ctx: Any, field: str, resource_id: str) -> list[dict[str, str]]:
     """References to the subnets whose `field` names a resource."""
     subnets = ctx.store.list(type="Microsoft.Network/virtualNetworks/subnets")
-    return [{"id": item.id} for item in subnets if shapes.same_id(shapes.dig(item.properties, f"{field}.id"), resource_id)]
+    return [
+        {"id": item.id} for item in subnets if shapes.same_id(shapes.dig(item.properties, f"{field}.id"), resource_id)
+    ]
 
 
 class SecurityRule(EmbeddedChild):
@@ -38,7 +40,9 @@ class SecurityRule(EmbeddedChild):
     status = "network/2025-01-01/securityrules"
     name_pattern = _NAME
 
-    def validate(self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]) -> None:
+    def validate(
+        self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]
+    ) -> None:
         properties, code = new.properties, "SecurityRuleInvalidParameter"
         properties["protocol"] = shapes.choice(properties.get("protocol"), _PROTOCOLS, "protocol", code)
         properties["access"] = shapes.choice(properties.get("access"), ("Allow", "Deny"), "access", code)
@@ -81,7 +85,9 @@ class SecurityRule(EmbeddedChild):
     def _port(rule: Resource, value: Any) -> None:
         ends = str(value).split("-")
         numbers = [int(end) for end in ends if end.isdigit()]
-        valid = len(numbers) == len(ends) <= 2 and all(number <= 65535 for number in numbers) and numbers == sorted(numbers)
+        valid = (
+            len(numbers) == len(ends) <= 2 and all(number <= 65535 for number in numbers) and numbers == sorted(numbers)
+        )
         if value != "*" and not valid:
             message = f"Security rule {rule.name} has invalid Port range. Value provided: {value}."
             raise bad_request("SecurityRuleInvalidPortRange", message)
@@ -102,7 +108,9 @@ class SecurityGroup(EmbeddingParent):
     def remove(self, ctx: Any, resource: Resource) -> None:
         users = subnets_with(ctx, "networkSecurityGroup", resource.id)
         if users:
-            message = f"Network security group {resource.id} cannot be deleted because it is in use by: {users[0]['id']}."
+            message = (
+                f"Network security group {resource.id} cannot be deleted because it is in use by: {users[0]['id']}."
+            )
             raise bad_request("InUseNetworkSecurityGroupCannotBeDeleted", message)
 
     def render(self, ctx: Any, resource: Resource) -> dict[str, Any]:
@@ -136,7 +144,9 @@ class Route(EmbeddedChild):
     status = "network/2025-01-01/routes"
     name_pattern = _NAME
 
-    def validate(self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]) -> None:
+    def validate(
+        self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]
+    ) -> None:
         properties = new.properties
         hops = ("VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None")
         properties["nextHopType"] = shapes.choice(properties.get("nextHopType"), hops, "nextHopType")
@@ -148,7 +158,9 @@ class Route(EmbeddedChild):
         properties.setdefault("hasBgpOverride", False)
         for other in siblings:
             if other.properties.get("addressPrefix") == properties.get("addressPrefix"):
-                message = f"Route {new.name} conflicts with route {other.name}: both are for {properties['addressPrefix']}."
+                message = (
+                    f"Route {new.name} conflicts with route {other.name}: both are for {properties['addressPrefix']}."
+                )
                 raise bad_request("RouteConflict", message)
 
 

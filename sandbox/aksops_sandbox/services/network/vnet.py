@@ -52,7 +52,9 @@ class Subnet(EmbeddedChild):
     status = "network/2025-01-01/subnets"
     name_pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,78}[A-Za-z0-9_])?$"
 
-    def validate(self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]) -> None:
+    def validate(
+        self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]
+    ) -> None:
         properties = new.properties
         for name in ("ipConfigurations", "privateEndpoints", "serviceAssociationLinks", "purpose"):
             properties.pop(name, None)
@@ -70,7 +72,9 @@ class Subnet(EmbeddedChild):
         self._delegations(ctx, new, old)
         for endpoint in properties.get("serviceEndpoints") or []:
             endpoint["service"] = shapes.choice(endpoint.get("service"), SERVICE_ENDPOINTS, "serviceEndpoints.service")
-            endpoint.setdefault("locations", ["westeurope", "northeurope"] if endpoint["service"] == "Microsoft.Storage" else ["*"])
+            endpoint.setdefault(
+                "locations", ["westeurope", "northeurope"] if endpoint["service"] == "Microsoft.Storage" else ["*"]
+            )
             endpoint["provisioningState"] = "Succeeded"
         for name, kind in _LINKS.items():
             link = shapes.dig(properties, f"{name}.id")
