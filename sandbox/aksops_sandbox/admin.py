@@ -74,7 +74,7 @@ class Admin:
         return {"seconds": self._ctx.rbac.delay}
 
 
-class NotRunning(Exception):
+class NotRunningError(Exception):
     """No server answers on the admin socket."""
 
 
@@ -89,10 +89,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def call(
-    socket_path: Path, verb: str, command: str, body: Any = None, query: dict[str, Any] | None = None
-) -> Any:
-    """Ask a running sandbox. Raises NotRunning, or RuntimeError with the server's own sentence."""
+def call(socket_path: Path, verb: str, command: str, body: Any = None, query: dict[str, Any] | None = None) -> Any:
+    """Ask a running sandbox. Raises NotRunningError, or RuntimeError with the server's own sentence."""
     connection = _Connection(socket_path)
     try:
         content = None if body is None else json.dumps(body)
@@ -100,7 +98,7 @@ def call(
         response = connection.getresponse()
         answer = json.loads(response.read() or b"null")
     except (OSError, http.client.HTTPException) as error:
-        raise NotRunning(f"No sandbox answers at {socket_path}: {error}. Start one with 'aksops-sandbox up'.") from None
+        raise NotRunningError(f"No sandbox answers at {socket_path}: {error}. Start one with 'aksops-sandbox up'.") from None
     finally:
         connection.close()
     if response.status >= 400:

@@ -26,14 +26,16 @@ def main(argv: list[str] | None = None) -> int:
     home = Home(Path(options.home) if options.home else default_home())
     try:
         return int(options.run(home, options) or 0)
-    except (admin.NotRunning, RuntimeError) as error:
+    except (admin.NotRunningError, RuntimeError) as error:
         print(f"aksops-sandbox: {error}", file=sys.stderr)
         return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aksops-sandbox", description="A local Azure for unmodified clients.")
-    parser.add_argument("--home", help="folder of the sandbox (default: AKSOPS_SANDBOX_HOME, else the user's state folder)")
+    parser.add_argument(
+        "--home", help="folder of the sandbox (default: AKSOPS_SANDBOX_HOME, else the user's state folder)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -89,7 +91,7 @@ def _running(home: Home) -> dict[str, Any] | None:
     try:
         os.kill(state["pid"], 0)
         admin.call(home.admin_socket, "GET", "status")
-    except (OSError, admin.NotRunning):
+    except (OSError, admin.NotRunningError):
         return None
     return state
 

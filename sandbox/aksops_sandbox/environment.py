@@ -8,7 +8,14 @@ import shlex
 from aksops_sandbox.settings import Home, Principals, read_json
 from aksops_sandbox.tools import ToolMissing, Tools
 
-_CA = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO")
+_CA = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+)
 _SAVED = "AKSOPS_SAVED_"
 _WAS_UNSET = "__aksops_unset__"
 
@@ -25,10 +32,10 @@ def variables(home: Home, vantage: str = "inside", account: str = "operator") ->
     tools = Tools()
     result = {
         "AKSOPS_SANDBOX_HOME": str(home.path),
-        **{name: proxy for name in ("HTTPS_PROXY", "https_proxy")},
-        **{name: proxy for name in ("HTTP_PROXY", "http_proxy")},
-        **{name: "127.0.0.1,localhost,::1" for name in ("NO_PROXY", "no_proxy")},
-        **{name: bundle for name in _CA},
+        **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), proxy),
+        **dict.fromkeys(("HTTP_PROXY", "http_proxy"), proxy),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost,::1"),
+        **dict.fromkeys(_CA, bundle),
         "ARM_SUBSCRIPTION_ID": principals.subscription_id,
         "ARM_TENANT_ID": principals.tenant_id,
         "ARM_CLIENT_ID": who.client_id,

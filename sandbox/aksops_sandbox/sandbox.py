@@ -90,7 +90,7 @@ class Sandbox:
                 return service
         raise LookupError(kind.__name__)
 
-    # Rules that concern every resource ---------------------------------------------------------------------------------
+    # Rules that concern every resource ------------------------------------------------------------------------------
 
     @staticmethod
     def subscription_of(resource_id: str) -> str:

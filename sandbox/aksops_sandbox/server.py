@@ -64,7 +64,9 @@ def _admin(ctx: Sandbox) -> Listener:
     try:
         listener.bind(str(path))
     except OSError as error:
-        raise SystemExit(f"The home folder's path is too long for a socket ({error}): choose a shorter --home.") from None
+        raise SystemExit(
+            f"The home folder's path is too long for a socket ({error}): choose a shorter --home."
+        ) from None
     listener.listen(64)
     admin = Admin(ctx)
     server = Listener(listener, lambda stream: serve_http(stream, admin.handle, "sandbox"), "admin")

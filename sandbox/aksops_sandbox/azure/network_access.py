@@ -28,8 +28,8 @@ class NetworkAccess:
         raise AzureError(
             403,
             "Forbidden",
-            f"Public network access to '{resource.name}' is disabled or does not include this client's address, and the "
-            f"client ({request.vantage} the network) has no approved private endpoint.",
+            f"Public network access to '{resource.name}' is disabled or does not include this client's address, and "
+            f"the client ({request.vantage} the network) has no approved private endpoint.",
             inner={"code": "ForbiddenByConnection"},
         )
 

@@ -80,9 +80,7 @@ class Rbac:
             role = self.role(properties["roleDefinitionId"])
             if role is None:
                 continue
-            granted, withheld = (
-                (role.data_actions, role.not_data_actions) if data else (role.actions, role.not_actions)
-            )
+            granted, withheld = (role.data_actions, role.not_data_actions) if data else (role.actions, role.not_actions)
             if _matches(granted, action) and not _matches(withheld, action):
                 return True
         return False

@@ -1,4 +1,4 @@
-"""The generic ARM resource: create, read, update, delete, list and actions of one type, with hooks for its own rules."""
+"""The generic ARM resource: create, read, update, delete, list and actions of one type, with hooks for its rules."""
 
 from __future__ import annotations
 
@@ -213,7 +213,9 @@ class ResourceType:
     def _check_match(request: Request, old: Resource | None) -> None:
         wanted = request.headers.get("if-match")
         if wanted and wanted != "*" and (old is None or wanted.strip('"') != etag_of(old).strip('"')):
-            raise AzureError(412, "PreconditionFailed", "The resource was changed since it was read (If-Match differs).")
+            raise AzureError(
+                412, "PreconditionFailed", "The resource was changed since it was read (If-Match differs)."
+            )
         if request.headers.get("if-none-match") == "*" and old is not None:
             raise AzureError(412, "PreconditionFailed", "The resource exists already (If-None-Match: *).")
 

@@ -1,4 +1,4 @@
-"""Azure's built-in roles that the platform uses: id, name, actions, data actions (learn.microsoft.com, built-in roles)."""
+"""Azure's built-in roles that the platform uses (source: Azure built-in roles, learn.microsoft.com)."""
 
 from __future__ import annotations
 

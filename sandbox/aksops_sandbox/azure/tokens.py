@@ -88,7 +88,11 @@ class Tokens:
         """
         try:
             claims = jwt.decode(
-                token, self._public, algorithms=["RS256"], issuer=self.issuer, options={"verify_aud": False}  # type: ignore[arg-type]
+                token,
+                self._public,
+                algorithms=["RS256"],
+                issuer=self.issuer,
+                options={"verify_aud": False},  # type: ignore[arg-type]
             )
         except jwt.ExpiredSignatureError:
             raise AzureError(401, "ExpiredAuthenticationToken", "The access token has expired.") from None

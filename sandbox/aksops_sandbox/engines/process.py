@@ -1,4 +1,4 @@
-"""Supervised child processes: started in their own session, logged to a file, ended with their server, found by pid file."""
+"""Supervised child processes: a session of their own, a log file, a pid file, and an end with their server."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Supervisor:
 
         def make() -> subprocess.Popen[bytes]:
             with log.open("ab") as output:
-                return subprocess.Popen(  # noqa: S603 - the sandbox's own tools
+                return subprocess.Popen(
                     [str(part) for part in argv],
                     env=env,
                     cwd=cwd,
@@ -123,7 +123,7 @@ class Supervisor:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=child,  # noqa: PLW1509 - it calls prctl and nothing else
+                    preexec_fn=child,
                     user=user,
                     group=user,
                 )
@@ -142,7 +142,9 @@ class Supervisor:
         while ready is not None:
             if not process.alive:
                 code = process.popen.returncode
-                raise RuntimeError(f"{process.name} ended with exit code {code} while starting: {self.tail(process.name)}")
+                raise RuntimeError(
+                    f"{process.name} ended with exit code {code} while starting: {self.tail(process.name)}"
+                )
             with contextlib.suppress(OSError):
                 if ready():
                     return

@@ -45,7 +45,9 @@ class Request:
         try:
             return json.loads(self.body)
         except ValueError as error:
-            raise AzureError(400, "InvalidRequestContent", f"The request content was not valid JSON: {error}.") from None
+            raise AzureError(
+                400, "InvalidRequestContent", f"The request content was not valid JSON: {error}."
+            ) from None
 
     @property
     def api_version(self) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import h11
 
 from aksops_sandbox.http.message import Request, Response
-from aksops_sandbox.http.router import Dropped, Router
+from aksops_sandbox.http.router import DroppedError, Router
 
 if TYPE_CHECKING:
     from aksops_sandbox.sandbox import Sandbox
@@ -158,7 +158,7 @@ def serve_http(
             return
         try:
             response = handle(request)
-        except Dropped:
+        except DroppedError:
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
             return
         _send(machine, stream, request, response)

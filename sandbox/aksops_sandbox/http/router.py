@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aksops_sandbox.services.base import HostHandler
 
 
-class Dropped(Exception):
+class DroppedError(Exception):
     """The connection is to be closed without an answer (fault injection)."""
 
 
@@ -43,7 +43,7 @@ class Router:
         return None
 
     def handle(self, request: Request) -> Response:
-        """Answer a request. Raises Dropped where a fault says so."""
+        """Answer a request. Raises DroppedError where a fault says so."""
         started = time.time()
         status, fault = 0, None
         request.id = request.headers.get("x-ms-client-request-id") or str(uuid.uuid4())
@@ -55,16 +55,16 @@ class Router:
                     time.sleep(rule.milliseconds / 1000)
                 elif rule.kind == "timeout":
                     time.sleep(rule.milliseconds / 1000)
-                    raise Dropped
+                    raise DroppedError
                 elif rule.kind == "reset":
-                    raise Dropped
+                    raise DroppedError
                 elif rule.kind == "status":
                     response = _injected(rule.status, rule.retry_after)
                     status = response.status
                     return self._finish(request, response)
             response = self._answer(request)
             if any(rule.kind == "lost" for rule in rules):
-                raise Dropped
+                raise DroppedError
             status = response.status
             return self._finish(request, response)
         finally:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from aksops_sandbox.services.base import ArmHandler
 
 AUDIENCES = ["https://management.azure.com", "https://management.core.windows.net"]
-_OPERATION = re.compile(r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/operation(Statuses|Results)/([^/]+)", re.I)
+_OPERATION = re.compile(
+    r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/operation(Statuses|Results)/([^/]+)", re.I
+)
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview|-privatepreview)?")
 
 
@@ -100,7 +102,7 @@ class Arm:
         return self._verb(kind, method)(self._ctx, request, rid)
 
     @staticmethod
-    def _verb(kind: ResourceType, method: str):  # noqa: ANN205 - bound methods of one shape
+    def _verb(kind: ResourceType, method: str):
         return {"GET": kind.get, "HEAD": kind.get, "PUT": kind.put, "PATCH": kind.patch, "DELETE": kind.delete}[method]
 
     def _action(self, request: Request, rid: ResourceId) -> Response:

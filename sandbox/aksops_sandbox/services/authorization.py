@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-
 from typing import TYPE_CHECKING, Any
 
 from aksops_sandbox.azure.errors import AzureError, bad_request
@@ -36,7 +35,9 @@ class RoleAssignments(ResourceType):
         if not principal or not definition:
             raise bad_request("InvalidRequest", "A role assignment needs principalId and roleDefinitionId.")
         if ctx.rbac.role(definition) is None:
-            raise AzureError(404, "RoleDefinitionDoesNotExist", f"The specified role definition '{definition}' does not exist.")
+            raise AzureError(
+                404, "RoleDefinitionDoesNotExist", f"The specified role definition '{definition}' does not exist."
+            )
         if not properties.get("principalType") and principal.lower() not in known_principals(ctx):
             raise bad_request(
                 "PrincipalNotFound",
@@ -167,5 +168,3 @@ def _permissions(ctx: Sandbox, request: Request, match: re.Match[str]) -> Respon
                 }
             )
     return Response.json(200, {"value": value})
-
-

@@ -117,14 +117,18 @@ class EntraService(Service):
             )
         keys = ctx.oidc_issuers.get(issuer)
         if keys is None:
-            raise AzureError(401, "invalid_client", f"AADSTS50166: Request to External OIDC endpoint '{issuer}' failed.")
+            raise AzureError(
+                401, "invalid_client", f"AADSTS50166: Request to External OIDC endpoint '{issuer}' failed."
+            )
         try:
             key_id = jwt.get_unverified_header(token).get("kid")
             key_set = jwt.PyJWKSet.from_dict(keys())
             key = next(item for item in key_set.keys if item.key_id == key_id)
             jwt.decode(token, key.key, algorithms=["RS256", "ES256"], options={"verify_aud": False})
         except (jwt.PyJWTError, StopIteration) as error:
-            raise AzureError(401, "invalid_client", f"AADSTS700211: The assertion's signature is invalid: {error}") from None
+            raise AzureError(
+                401, "invalid_client", f"AADSTS700211: The assertion's signature is invalid: {error}"
+            ) from None
 
     def exchange(self, ctx: Sandbox, client_id: str, assertion: str, audience: str) -> str:
         """An access token for a managed identity from a federated token, for the sandbox's own players (CSI driver)."""

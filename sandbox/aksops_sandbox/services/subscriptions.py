@@ -201,7 +201,8 @@ def _put_group(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response
         raise AzureError(
             409,
             "InvalidResourceGroupLocation",
-            f"Invalid resource group location '{location}'. The Resource group already exists in location '{old.location}'.",
+            f"Invalid resource group location '{location}'. The Resource group already exists in location "
+            f"'{old.location}'.",
         )
     body = {"managedBy": content["managedBy"]} if content.get("managedBy") else (old.body if old else {})
     properties = {"provisioningState": "Succeeded"}
