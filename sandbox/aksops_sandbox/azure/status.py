@@ -18,7 +18,9 @@ def _codes() -> dict[tuple[str, str], set[int]]:
     table: dict[tuple[str, str], set[int]] = {}
     with _TABLE.open(encoding="utf-8", newline="") as lines:
         for row in csv.reader(lines, delimiter="\t"):
-            if len(row) < 6 or row[0].startswith("#") or (row[3] != "POST" and row[4] != "{id}"):
+            if len(row) < 6 or row[0].startswith("#"):
+                continue
+            if row[3] != "POST" and row[4] != "{id}" and not row[4].endswith("/default"):
                 continue
             provider, group, _, verb, _, accepted = row[:6]
             codes = {int(code) for code in accepted.split(",") if code.strip().isdigit()}

@@ -25,8 +25,8 @@ _DEFAULTS: dict[str, tuple[str, dict[str, Any]]] = {
         "storage/2025-08-01/fileservices",
         {**_NO_CORS, "shareDeleteRetentionPolicy": {"enabled": True, "days": 7}, "protocolSettings": {"smb": {}}},
     ),
-    "queueServices": ("", _NO_CORS),
-    "tableServices": ("", _NO_CORS),
+    "queueServices": ("storage/2025-08-01/blobservices", _NO_CORS),
+    "tableServices": ("storage/2025-08-01/blobservices", _NO_CORS),
 }
 
 
