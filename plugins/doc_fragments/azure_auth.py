@@ -36,7 +36,9 @@ options:
         C(ARM_CLIENT_SECRET_FILE_PATH) names is used.
     type: str
   client_certificate_path:
-    description: A PEM or PKCS12 file. Without it C(AZURE_CLIENT_CERTIFICATE_PATH) or C(ARM_CLIENT_CERTIFICATE_PATH) is used.
+    description:
+      - A PEM or PKCS12 file.
+      - Without it C(AZURE_CLIENT_CERTIFICATE_PATH) or C(ARM_CLIENT_CERTIFICATE_PATH) is used.
     type: path
   client_certificate_password:
     description:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small client of Azure Resource Manager. FOR INTERNAL COLLECTION USE ONLY: may change in any release.
 
-It speaks JSON, names resources by their id (a path without host), retries what is safe to retry, honours Retry-After and
-follows long-running operations to their end. The SDK is imported when the first request is made.
+It speaks JSON, names resources by their id (a path without host), retries what is safe to retry, honours Retry-After
+and follows long-running operations to their end. The SDK is imported when the first request is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ansible_collections.aksops.platform.plugins.module_utils._errors import (
     missing_library,
     one_sentence,
 )
-from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, WaitTimeout, poll
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, WaitTimeoutError, poll
 
 VERSION = "0.1.0"
 USER_AGENT = f"aksops.platform/{VERSION}"
@@ -36,7 +36,7 @@ POLL_SECONDS = 5.0
 
 
 class Answer(t.NamedTuple):
-    """An HTTP answer of ARM: status, headers (lower-case keys) and the parsed body (an empty dict where there is none)."""
+    """An HTTP answer of ARM: status, headers (lower-case keys) and the parsed body (empty where there is none)."""
 
     status: int
     headers: dict[str, str]
@@ -99,17 +99,22 @@ class ArmClient:
             url = body.get("nextLink")
         return items
 
-    def put(self, path: str, api_version: str, body: t.Any, etag: str | None = None) -> dict[str, t.Any]:
+    def put(
+        self, path: str, api_version: str, body: t.Any, etag: str | None = None, *, wait: bool = True
+    ) -> dict[str, t.Any]:
         """Create or replace the resource and return it as it is when the operation has ended.
 
         :param etag: sent as If-Match; C(*) means that it must exist.
+        :param wait: False returns the first answer's body, while the operation goes on.
         :raises ArmError: refused, or the operation failed. Status 412 means that another writer came first.
         """
-        return self._write("PUT", path, api_version, body, etag)
+        return self._write("PUT", path, api_version, body, etag, wait)
 
-    def patch(self, path: str, api_version: str, body: t.Any, etag: str | None = None) -> dict[str, t.Any]:
+    def patch(
+        self, path: str, api_version: str, body: t.Any, etag: str | None = None, *, wait: bool = True
+    ) -> dict[str, t.Any]:
         """Change parts of the resource; see C(put)."""
-        return self._write("PATCH", path, api_version, body, etag)
+        return self._write("PATCH", path, api_version, body, etag, wait)
 
     def post(self, path: str, api_version: str, body: t.Any = None) -> dict[str, t.Any]:
         """Call an action and return its result (an empty dict where it has none)."""
@@ -127,10 +132,13 @@ class ArmClient:
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
-    def _write(self, method: str, path: str, api_version: str, body: t.Any, etag: str | None) -> dict[str, t.Any]:
+    def _write(
+        self, method: str, path: str, api_version: str, body: t.Any, etag: str | None, wait: bool
+    ) -> dict[str, t.Any]:
         headers = {"If-Match": etag} if etag else {}
         answer = self._send(method, self._url(path, api_version), headers, body)
-        return self._finish(method, path, api_version, self._checked(method, path, answer))
+        self._checked(method, path, answer)
+        return self._finish(method, path, api_version, answer) if wait else answer.body
 
     def _finish(self, method: str, path: str, api_version: str, answer: Answer) -> dict[str, t.Any]:
         """Follow the operation that C(answer) started and return what the verb is to return."""
@@ -207,8 +215,8 @@ class ArmClient:
         name = "/".join(path.strip("/").split("/")[-2:])
         try:
             return poll(check, timeout=self._timeout, interval=pause, describe=name, progress=self._progress)
-        except WaitTimeout as error:
-            raise WaitTimeout(f"{path}: {error}", **error.details) from None
+        except WaitTimeoutError as error:
+            raise WaitTimeoutError(f"{path}: {error}", **error.details) from None
 
     # -- transport -----------------------------------------------------------------------------------------------------
 

@@ -1,11 +1,13 @@
 # Copyright (c) The aksops.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One mapping from options and environment to an Azure credential. FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""One mapping from options and environment to an Azure credential.
 
-Options win over the environment. Of each setting the environment may hold any of three families of names: AZURE_* (Azure
-SDKs), ARM_* (Terraform) and those that AWX injects (AZURE_TENANT, AZURE_SECRET). Nothing is probed on the network to find
-out which credential there is; the instance metadata service is asked only when the caller says so.
+FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+
+Options win over the environment. Of each setting the environment may hold any of three families of names: AZURE_*
+(Azure SDKs), ARM_* (Terraform) and those that AWX injects (AZURE_TENANT, AZURE_SECRET). Nothing is probed on the
+network to find out which credential there is; the instance metadata service is asked only when the caller says so.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ class Credential:
             token = self._inner.get_token(*scopes, **kwargs)
         except AksPlatformError:
             raise
-        except Exception as error:  # noqa: BLE001 - azure-identity raises several unrelated types
+        except Exception as error:
             reason = one_sentence(getattr(error, "message", None) or str(error), 400)
             raise AksPlatformError(
                 f"No token for {' '.join(scopes)} by {self.source}: {reason}", auth_source=self.source
@@ -152,7 +154,7 @@ def _github_assertion(url: str, request_token: str) -> str:
     try:
         answer = open_url(address, headers={"Authorization": f"Bearer {request_token}"}, timeout=30)
         return str(json.loads(answer.read())["value"])
-    except Exception as error:  # noqa: BLE001 - whatever went wrong, the job has no token
+    except Exception as error:
         raise AksPlatformError(
             f"The job's OIDC token service did not give a token: {one_sentence(str(error), 200)}; "
             "does the workflow have the permission id-token: write?"
@@ -268,7 +270,8 @@ def _workload_identity(
 
     else:
         raise AksPlatformError(
-            f"The credential workload_identity needs {_names('federated_token_file')}, or a job with an OIDC token service."
+            f"The credential workload_identity needs {_names('federated_token_file')}, "
+            "or a job with an OIDC token service."
         )
     return Credential(
         "workload_identity",

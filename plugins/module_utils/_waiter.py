@@ -20,7 +20,7 @@ State = t.TypeVar("State")
 Progress = t.Callable[[str], None]
 
 
-class WaitTimeout(AksPlatformError, TimeoutError):
+class WaitTimeoutError(AksPlatformError, TimeoutError):
     """What was awaited did not come in time; C(details) hold the last state and the seconds waited."""
 
 
@@ -41,7 +41,7 @@ def poll(
     :param interval: seconds between two calls, or a function of the last state (for Retry-After).
     :param describe: what is awaited, or a function of the last state that says so.
     :param progress: gets one sentence before every sleep.
-    :raises WaitTimeout: the text carries the last state and the time waited.
+    :raises WaitTimeoutError: the text carries the last state and the time waited.
     """
     started = clock()
     while True:
@@ -52,7 +52,7 @@ def poll(
         what = describe(state) if callable(describe) else describe
         shown = one_sentence(str(state), 300)
         if waited >= timeout:
-            raise WaitTimeout(
+            raise WaitTimeoutError(
                 f"Gave up waiting for {what} after {waited:.0f} s; its last state was {shown}.",
                 last_state=shown,
                 waited_seconds=round(waited),

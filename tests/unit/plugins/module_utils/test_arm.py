@@ -4,7 +4,7 @@ import pytest
 from ansible_collections.aksops.platform.plugins.module_utils import _arm
 from ansible_collections.aksops.platform.plugins.module_utils._arm import Answer, ArmClient
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, ArmError
-from ansible_collections.aksops.platform.plugins.module_utils._waiter import WaitTimeout
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import WaitTimeoutError
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.X/things/t"
 HOST = "https://management.azure.com"
@@ -119,7 +119,7 @@ def test_post_returns_what_the_location_gives():
 
 def test_operation_that_never_ends_names_the_resource_and_last_state():
     service = Service(answer(202, azure_asyncoperation=f"{HOST}/op/1"), *[answer(200, {"status": "Running"})] * 3)
-    with pytest.raises(WaitTimeout, match=r"things/t.*last state was Running"):
+    with pytest.raises(WaitTimeoutError, match=r"things/t.*last state was Running"):
         client(service, timeout=0).put(ID, "v", {})
 
 

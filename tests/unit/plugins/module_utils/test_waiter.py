@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.aksops.platform.plugins.module_utils._waiter import WAIT_ARG_SPEC, WaitTimeout, poll
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import WAIT_ARG_SPEC, WaitTimeoutError, poll
 
 
 class Clock:
@@ -36,7 +36,7 @@ def test_returns_the_state_once_done_and_tells_progress():
 
 def test_timeout_carries_the_last_state_and_asks_once_more_at_the_end():
     clock = Clock()
-    with pytest.raises(WaitTimeout, match="the cluster after 12 s; its last state was Updating") as caught:
+    with pytest.raises(WaitTimeoutError, match="the cluster after 12 s; its last state was Updating") as caught:
         poll(
             lambda: (False, "Updating"), timeout=12, interval=5, describe="the cluster", clock=clock, sleep=clock.sleep
         )
