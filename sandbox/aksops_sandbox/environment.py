@@ -54,9 +54,16 @@ def variables(home: Home, vantage: str = "inside", account: str = "operator") ->
         "KUBECONFIG": str(home.path / "kubeconfig"),
         "PATH": os.pathsep.join([*(str(folder) for folder in tools.bin_folders()), os.environ.get("PATH", "")]),
         **_terraform(tools),
-        **state["environment"],
+        **_of_vantage(state["environment"], vantage),
     }
     return {name: value for name, value in result.items() if value}
+
+
+def _of_vantage(added: dict[str, str], vantage: str) -> dict[str, str]:
+    """What services added; a name such as `PGHOSTADDR@outside` counts for that vantage only, instead of the plain one."""
+    plain = {name: value for name, value in added.items() if "@" not in name}
+    own = {name.split("@")[0]: value for name, value in added.items() if name.endswith(f"@{vantage}")}
+    return plain | own
 
 
 def _terraform(tools: Tools) -> dict[str, str]:

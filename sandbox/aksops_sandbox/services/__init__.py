@@ -8,6 +8,7 @@ from aksops_sandbox.services.entra import EntraService
 from aksops_sandbox.services.identity import ManagedIdentityService
 from aksops_sandbox.services.keyvault import KeyVaultService
 from aksops_sandbox.services.network import NetworkService
+from aksops_sandbox.services.postgresql import PostgresqlService
 from aksops_sandbox.services.storage import StorageService
 from aksops_sandbox.services.subscriptions import SubscriptionsService
 
@@ -18,5 +19,6 @@ SERVICES: list[type[Service]] = [
     KeyVaultService,
     ManagedIdentityService,
     NetworkService,
+    PostgresqlService,
     StorageService,
 ]

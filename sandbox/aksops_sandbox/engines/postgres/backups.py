@@ -113,9 +113,10 @@ def archive_now(cluster: Cluster, *, timeout: float = 60) -> None:
 def choose(backups: list[Backup], target: datetime.datetime | None) -> Backup:
     """The newest backup that can reach the target (None: the latest state)."""
     usable = [backup for backup in backups if target is None or backup.completed_at <= target]
+    if not backups:
+        raise PostgresError("There is no backup to recover from.")
     if not usable:
-        earliest = min((backup.completed for backup in backups), default="none yet")
-        raise PostgresError(f"There is no backup from before {target}; the earliest restore point is {earliest}.")
+        raise PostgresError(f"There is no backup from before {target}: the earliest is from {backups[0].completed}.")
     return usable[-1]
 
 
@@ -148,7 +149,7 @@ def _copy(source: Path, target: Path) -> None:
 def _start_recovery(source: Cluster, target: Cluster, moment: datetime.datetime | None) -> None:
     runtime = target.runtime
     lines = [
-        f"restore_command = 'cp \"{source.archive}/%f\" \"%p\"'",
+        f'restore_command = \'cp "{source.archive}/%f" "%p"\'',
         # Parameters that the source had raised would otherwise have to be as high here.
         "hot_standby = off",
         "recovery_target_timeline = 'current'",

@@ -7,8 +7,8 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -73,7 +73,7 @@ class Cluster:
     def exists(self) -> bool:
         return (self.data / "PG_VERSION").exists()
 
-    # -- life ---------------------------------------------------------------------------------------------------------
+    # -- life ---
 
     def make_folders(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ class Cluster:
         """The files that are the sandbox's, for a cluster that is new or restored."""
         self.runtime.write(self.data / "postgresql.conf", settings.render_main(self.sockets, self.archive))
         self.runtime.write(self.data / "pg_hba.conf", settings.HBA)
-        self.runtime.write(self.data / settings.ENTRA_ROLES_FILE, "")
+        self._admitted(())
         self.runtime.write(self.data / "pg_ident.conf", "")
         self.runtime.write(self.data / "postgresql.auto.conf", "")
 
@@ -142,7 +142,7 @@ class Cluster:
             self.supervisor.stop(self.process_name, timeout=120)
 
     def _clear_lock_file(self) -> None:
-        """Remove the lock file of a server that was killed, which would stop the next one where its id is in use again."""
+        """Remove a killed server's lock file, which would stop the next one where its process id is in use again."""
         lock = self.data / "postmaster.pid"
         try:
             pid = int(lock.read_text(encoding="ascii").split()[0])
@@ -186,7 +186,7 @@ class Cluster:
             while connection.execute(loaded).fetchone() == before and time.monotonic() < deadline:
                 time.sleep(0.01)
 
-    # -- SQL ----------------------------------------------------------------------------------------------------------
+    # -- SQL ---
 
     @contextmanager
     def connect(self, database: str = "postgres", *, timeout: int = 10) -> Iterator[psycopg.Connection]:
@@ -215,7 +215,7 @@ class Cluster:
         moment: datetime.datetime = self.query("SELECT clock_timestamp() AS now")[0]["now"]
         return moment.astimezone(datetime.UTC)
 
-    # -- administrators -----------------------------------------------------------------------------------------------
+    # -- administrators ---
 
     def set_administrator(self, login: str, password: str) -> None:
         """Make the password administrator, or reset its password."""
@@ -256,10 +256,8 @@ class Cluster:
                         " AND objoid = (SELECT oid FROM pg_roles WHERE rolname = %s)",
                         (principal.role,),
                     )
-                    try:
+                    with suppress(psycopg.errors.DependentObjectsStillExist):
                         connection.execute(sql.SQL("DROP ROLE {}").format(role))
-                    except psycopg.errors.DependentObjectsStillExist:
-                        pass
 
     def entra_principals(self) -> list[EntraPrincipal]:
         """Every role that an Entra principal may take."""
@@ -278,12 +276,19 @@ class Cluster:
         """
         with self.lock:
             principals = {principal.role: principal for principal in self.entra_principals()}
-            file = self.data / settings.ENTRA_ROLES_FILE
-            wanted = "".join('"' + name.replace('"', '""') + '"\n' for name in sorted(principals))
-            if file.read_text(encoding="utf-8") != wanted:
-                self.runtime.write(file, wanted)
+            if self._admitted(principals):
                 self.reload()
         return principals.get(role)
+
+    def _admitted(self, roles: Iterable[str]) -> bool:
+        """Write who needs no password; True where that changes something. The file must never be empty."""
+        file = self.data / settings.ENTRA_ROLES_FILE
+        names = [SUPERUSER, *sorted(roles)]
+        wanted = "".join('"' + name.replace('"', '""') + '"\n' for name in names)
+        if file.exists() and file.read_text(encoding="utf-8") == wanted:
+            return False
+        self.runtime.write(file, wanted)
+        return True
 
     def set_directory(self, principals: Sequence[tuple[str, str, str]]) -> None:
         """What pgaadauth_create_principal looks names up in: (display name, object id, kind)."""
@@ -293,12 +298,12 @@ class Cluster:
                 "INSERT INTO azure_sandbox_entra.directory VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", principals
             )
 
-    # -- databases ----------------------------------------------------------------------------------------------------
+    # -- databases ---
 
     def databases(self) -> list[dict[str, Any]]:
-        """name, charset and collation of every database that Azure lists."""
+        """name and charset of every database that Azure lists."""
         return self.query(
-            "SELECT datname AS name, pg_encoding_to_char(encoding) AS charset, coalesce(datlocale, datcollate) AS collation"
+            "SELECT datname AS name, pg_encoding_to_char(encoding) AS charset"
             " FROM pg_database WHERE NOT datistemplate ORDER BY datname"
         )
 
@@ -325,7 +330,7 @@ class Cluster:
         except psycopg.Error as error:
             raise PostgresError(str(error).strip()) from error
 
-    # -- parameters ---------------------------------------------------------------------------------------------------
+    # -- parameters ---
 
     def parameters(self) -> list[dict[str, Any]]:
         """pg_settings, with the placeholders of Azure's own parameters."""

@@ -1,8 +1,8 @@
 """The TLS front of every Flexible Server in a sandbox.
 
-A client connects to one loopback address, port 5432, under the server's own name (libpq's `hostaddr`). The front answers
-SSLRequest, picks the server by the name in the TLS handshake, enforces network rules, checks Entra tokens as Azure does,
-and joins the client to the cluster's Unix socket. Passwords are left to PostgreSQL.
+A client connects to one loopback address, port 5432, under the server's own name (libpq's `hostaddr`). The front
+answers SSLRequest, picks the server by the name in the TLS handshake, enforces network rules, checks Entra tokens as
+Azure does, and joins the client to the cluster's Unix socket. Passwords are left to PostgreSQL.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOGIN_TIMEOUT = 60  # seconds
 _CHUNK = 262_144  # bytes
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """The client is not let in. Args: SQLSTATE and message, as PostgreSQL sends them."""
 
     def __init__(self, sqlstate: str, message: str) -> None:
@@ -37,7 +37,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Login:
-    """How the front treats one login: `token_check` raises Refusal, or is None where PostgreSQL checks a password."""
+    """How one login goes on: `token_check` raises RefusalError; it is None where PostgreSQL checks a password."""
 
     socket: Path
     token_check: Callable[[str], None] | None
@@ -50,7 +50,7 @@ class Gate(Protocol):
         """Certificate and key files for a server's name; None where there is no such server."""
 
     def login(self, server: str, vantage: str, user: str, database: str) -> Login:
-        """Raise Refusal, or say how this login goes on."""
+        """Raise RefusalError, or say how this login goes on."""
 
 
 class Front:
@@ -118,12 +118,12 @@ class Front:
 
         return accepted
 
-    # -- one client ---------------------------------------------------------------------------------------------------
+    # -- one client ---
 
     async def _client(self, vantage: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._serve(vantage, reader, writer)
-        except Refusal as refusal:
+        except RefusalError as refusal:
             with suppress(OSError, ssl.SSLError):
                 writer.write(_error(refusal.sqlstate, refusal.message))
                 await writer.drain()
@@ -141,7 +141,7 @@ class Front:
             parameters = _parse_startup(startup)
             user, database = parameters.get("user", ""), parameters.get("database") or parameters.get("user", "")
             if not server:
-                raise Refusal(
+                raise RefusalError(
                     "28000",
                     f'no pg_hba.conf entry for host "{vantage}", user "{user}", database "{database}", no encryption',
                 )
@@ -154,7 +154,10 @@ class Front:
         try:
             backend_writer.write(startup)
             await _join(
-                self._pass_back(backend_reader, writer, login.socket), _copy(reader, backend_writer), backend_writer, writer
+                self._pass_back(backend_reader, writer, login.socket),
+                _copy(reader, backend_writer),
+                backend_writer,
+                writer,
             )
         finally:
             backend_writer.close()
@@ -230,27 +233,28 @@ async def _read_packet(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readexactly(4)
     length = struct.unpack("!I", head)[0]
     if not 8 <= length <= _LARGEST_STARTUP:
-        raise Refusal("08P01", "invalid length of startup packet")
+        raise RefusalError("08P01", "invalid length of startup packet")
     return head + await reader.readexactly(length - 4)
 
 
 async def _read_password(reader: asyncio.StreamReader) -> str:
     kind, length = struct.unpack("!cI", await reader.readexactly(5))
     if kind != b"p" or not 5 <= length <= _LARGEST_PASSWORD:
-        raise Refusal("08P01", "expected a password response")
+        raise RefusalError("08P01", "expected a password response")
     return (await reader.readexactly(length - 4)).rstrip(b"\0").decode(errors="replace")
 
 
 def _parse_startup(packet: bytes) -> dict[str, str]:
     if struct.unpack_from("!H", packet, 4)[0] != 3:
-        raise Refusal("0A000", "unsupported frontend protocol")
+        raise RefusalError("0A000", "unsupported frontend protocol")
     parts = packet[8:].rstrip(b"\0").decode(errors="replace").split("\0")
     return dict(zip(parts[::2], parts[1::2], strict=False))
 
 
 def _error(sqlstate: str, message: str) -> bytes:
     fields = b"".join(
-        code + value.encode() + b"\0" for code, value in ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", sqlstate), (b"M", message))
+        code + value.encode() + b"\0"
+        for code, value in ((b"S", "FATAL"), (b"V", "FATAL"), (b"C", sqlstate), (b"M", message))
     )
     return b"E" + struct.pack("!I", len(fields) + 5) + fields + b"\0"
 
@@ -261,9 +265,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
 
 
-async def _join(
-    back: object, forth: object, backend: asyncio.StreamWriter, client: asyncio.StreamWriter
-) -> None:
+async def _join(back: object, forth: object, backend: asyncio.StreamWriter, client: asyncio.StreamWriter) -> None:
     """Run both directions; when the server ends, the client's side ends, and the other way round."""
     tasks = [asyncio.ensure_future(back), asyncio.ensure_future(forth)]  # type: ignore[call-overload]
     try:

@@ -16,11 +16,13 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
+_OUTSIDE = Path("/var/tmp")  # where data lie that the PostgreSQL user could not reach in the home
 _SOCKET_PATH_LIMIT = 100  # bytes; the kernel allows 107 with the socket's own name
 
 
@@ -58,7 +60,7 @@ class Runtime:
 
     Args:
         home: the sandbox's private folder for PostgreSQL. Data lie in it where the unprivileged user can reach it, else
-            below /var/tmp in a folder named after it.
+            below /var/tmp in a folder of its own.
     """
 
     def __init__(self, home: Path) -> None:
@@ -72,7 +74,7 @@ class Runtime:
     def _choose_root(self, home: Path) -> Path:
         if self.account is None or _reachable_by_others(home):
             return home
-        return Path("/var/tmp") / f"aksops-postgres-{_digest(home)}"
+        return _OUTSIDE / f"aksops-postgres-{_identity(home)}"
 
     def _choose_sockets(self) -> Path:
         inside = self.root / "s"
@@ -119,9 +121,12 @@ class Runtime:
         """Remove data below /var/tmp whose sandbox home is gone, so that removing a home leaves nothing behind."""
         if os.geteuid() != 0:
             return
-        for folder in Path("/var/tmp").glob("aksops-postgres-*"):
+        for folder in _OUTSIDE.glob("aksops-postgres-*"):
             marker = folder / "home"
-            if marker.is_file() and not Path(marker.read_text(encoding="utf-8")).exists():
+            if not marker.is_file():
+                continue
+            home = Path(marker.read_text(encoding="utf-8"))
+            if not (home / "id").is_file() or not folder.name.endswith(_identity(home)):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def make_folder(self, path: Path) -> Path:
@@ -183,16 +188,19 @@ def _wheel() -> Path:
     return Path(specification.origin).parent / "pginstall"
 
 
+def _identity(home: Path) -> str:
+    """A name for this folder and no later one at the same path; kept in the folder itself."""
+    file = home / "id"
+    if not file.is_file():
+        file.write_text(uuid.uuid4().hex[:12], encoding="ascii")
+    return file.read_text(encoding="ascii")
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(str(path).encode()).hexdigest()[:12]
 
 
 def _reachable_by_others(path: Path) -> bool:
-    """True where any user can traverse every existing folder on the way to `path`, or it can be made so.
-
-    The sandbox's own folders may be opened for traversal (not listing); those above them may not.
-    """
-    for parent in path.resolve().parents:
-        if parent.exists() and not parent.stat().st_mode & stat.S_IXOTH:
-            return False
-    return True
+    """True where any user can traverse every existing folder on the way to `path`."""
+    parents = [parent for parent in path.resolve().parents if parent.exists()]
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in parents)

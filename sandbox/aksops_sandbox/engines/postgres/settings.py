@@ -42,32 +42,30 @@ _IMPOSED = {
     "summarize_wal": "off",
 }
 
+# Imposed ones that a user may set all the same: ARM remembers the value, the cluster keeps the small one.
+IMPOSED_SIZES = frozenset(
+    {"shared_buffers", "max_wal_size", "min_wal_size", "wal_buffers", "wal_level", "max_wal_senders", "archive_timeout"}
+)
+
 # Parameters that Azure does not let a user change, or that a change of would take the cluster from the sandbox.
 READ_ONLY = frozenset(
     {
-        *(_IMPOSED.keys() - {"shared_buffers", "max_wal_size", "min_wal_size", "wal_buffers", "wal_level", "max_wal_senders"}),
-        "archive_command",
-        "archive_cleanup_command",
-        "config_file",
-        "data_directory",
-        "external_pid_file",
-        "hba_file",
-        "ident_file",
-        "recovery_end_command",
-        "recovery_target_time",
-        "restore_command",
-        "unix_socket_directories",
-        "unix_socket_group",
+        *(_IMPOSED.keys() - IMPOSED_SIZES),
         "allow_system_table_mods",
+        "external_pid_file",
         "fsync",
         "full_page_writes",
+        "hba_file",
+        "ident_file",
+        "unix_socket_directories",
+        "unix_socket_group",
         "zero_damaged_pages",
     }
 )
 
 ENTRA_ROLES_FILE = "entra_roles"
 
-# A file of names and not a group: membership is inherited, and would let a member of an Entra role in without a password.
+# A file of names and not a group: membership is inherited, and would let members of Entra roles in without a password.
 HBA = f"""\
 # The socket's folder is closed to everybody but the sandbox, whose front has checked the token of an Entra role.
 local  all          azuresu               trust

@@ -50,14 +50,14 @@ CREATE TABLE azure_sandbox_entra.directory (name text PRIMARY KEY, objectid text
 CREATE FUNCTION pg_catalog.pgaadauth_create_principal(rolename text, isadmin boolean, ismfa boolean) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-    found azure_sandbox_entra.directory;
+    known azure_sandbox_entra.directory;
 BEGIN
-    SELECT * INTO found FROM azure_sandbox_entra.directory WHERE name = rolename;
+    SELECT * INTO known FROM azure_sandbox_entra.directory WHERE name = rolename;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'Principal with name "%" was not found in the directory', rolename
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    RETURN pgaadauth_create_principal_with_oid(rolename, found.objectid, found.objecttype, isadmin, ismfa);
+    RETURN pgaadauth_create_principal_with_oid(rolename, known.objectid, known.objecttype, isadmin, ismfa);
 END $$;
 REVOKE ALL ON FUNCTION pg_catalog.pgaadauth_create_principal FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pg_catalog.pgaadauth_create_principal TO azure_pg_admin;
