@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import os
 import signal
 import threading
 import time
@@ -124,7 +125,8 @@ class Cluster:
         """
         with self.lock:
             self.make_folders()
-            self._clear_lock_file()
+            if not self.is_running():
+                self._clear_locks()
             self.supervisor.start(
                 self.process_name,
                 self.runtime.command("postgres", "-D", self.data),
@@ -141,19 +143,29 @@ class Cluster:
         with self.lock:
             self.supervisor.stop(self.process_name, timeout=120)
 
-    def _clear_lock_file(self) -> None:
-        """Remove a killed server's lock file, which would stop the next one where its process id is in use again."""
-        lock = self.data / "postmaster.pid"
-        try:
-            pid = int(lock.read_text(encoding="ascii").split()[0])
-        except (OSError, ValueError, IndexError):
-            return
-        try:
-            holder = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            holder = b""
-        if str(self.data).encode() not in holder:
+    def _clear_locks(self) -> None:
+        """Remove a killed server's lock files, after the last of its processes.
+
+        PostgreSQL takes them as held while a process of that id exists, be it a zombie or another program; it would then
+        not start again.
+        """
+        deadline = time.monotonic() + 5
+        while orphans := self._processes():
+            for pid in orphans if time.monotonic() > deadline else ():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        for lock in (self.data / "postmaster.pid", self.sockets / f"{self.socket.name}.lock", self.socket):
             lock.unlink(missing_ok=True)
+
+    def _processes(self) -> list[int]:
+        """Processes that work in the data folder, as every PostgreSQL process does."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if os.readlink(process / "cwd") == str(self.data.resolve()):
+                    found.append(int(process.name))
+        return found
 
     def last_words(self) -> str:
         """The end of the server's log."""
