@@ -10,13 +10,14 @@ import csv
 from functools import cache
 from pathlib import Path
 
-_TABLE = Path(__file__).with_name("azurerm-5.2-expected-status.tsv")
+_TABLES = ("azurerm-5.2-expected-status.tsv", "azurerm-5.2-further-status.tsv")
 
 
 @cache
 def _codes() -> dict[tuple[str, str], set[int]]:
     table: dict[tuple[str, str], set[int]] = {}
-    with _TABLE.open(encoding="utf-8", newline="") as lines:
+    for name in _TABLES:
+        lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
         for row in csv.reader(lines, delimiter="\t"):
             if len(row) < 6 or row[0].startswith("#"):
                 continue
