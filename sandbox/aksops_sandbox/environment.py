@@ -6,7 +6,7 @@ import os
 import shlex
 
 from aksops_sandbox.settings import Home, Principals, read_json
-from aksops_sandbox.tools import ToolMissing, Tools
+from aksops_sandbox.tools import ToolMissingError, Tools
 
 _CA = (
     "SSL_CERT_FILE",
@@ -70,7 +70,7 @@ def _terraform(tools: Tools) -> dict[str, str]:
     """Terraform finds the built provider through its CLI configuration; without one it asks its registry."""
     try:
         return {"TF_CLI_CONFIG_FILE": str(tools.terraform_config())}
-    except ToolMissing:
+    except ToolMissingError:
         return {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aksops_sandbox.services.authorization import AuthorizationService
 from aksops_sandbox.services.base import Service
+from aksops_sandbox.services.containerservice import ContainerService
 from aksops_sandbox.services.entra import EntraService
 from aksops_sandbox.services.identity import ManagedIdentityService
 from aksops_sandbox.services.keyvault import KeyVaultService
@@ -16,6 +17,7 @@ SERVICES: list[type[Service]] = [
     EntraService,
     SubscriptionsService,
     AuthorizationService,
+    ContainerService,
     KeyVaultService,
     ManagedIdentityService,
     NetworkService,

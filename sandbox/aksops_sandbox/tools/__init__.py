@@ -1,6 +1,6 @@
 """Tools of the sandbox: where each one is, and what builds those that are not there.
 
-    python -m aksops_sandbox.tools build [NAME...]      python -m aksops_sandbox.tools path NAME
+python -m aksops_sandbox.tools build [NAME...]      python -m aksops_sandbox.tools path NAME
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 from . import builder, cache, manifest, mirror, onpath
 from .manifest import KUBERNETES_VERSION
 
-__all__ = ["KUBERNETES_VERSION", "ToolMissing", "Tools"]
+__all__ = ["KUBERNETES_VERSION", "ToolMissingError", "Tools"]
 
 
-class ToolMissing(Exception):
+class ToolMissingError(Exception):
     """A tool is neither on PATH nor built; the message names the command that builds it."""
 
 
@@ -44,22 +44,22 @@ class Tools:
         return onpath.find(tool, binary)
 
     def path(self, name: str) -> Path:
-        """Path of a binary; ToolMissing with one sentence where it is not there."""
+        """Path of a binary; ToolMissingError with one sentence where it is not there."""
         found = self.locate(name)
         if found is None:
             tool = manifest.find("tofu" if name == "terraform" else name)
-            raise ToolMissing(
+            raise ToolMissingError(
                 f"The tool {name} {tool.version} is not built yet: run `make tools` "
                 f"(or `python -m aksops_sandbox.tools build {tool.name}`)."
             )
         return found
 
     def shared(self, name: str, files: str) -> Path:
-        """Folder of files that a tool's module ships, such as shared('argocd', 'crds'); ToolMissing if not built."""
+        """Folder of files that a tool's module ships: shared('argocd', 'crds'). Raises ToolMissingError."""
         tool = manifest.find(name)
         place = cache.shared_path(self.root, tool, files)
         if not place.is_dir():
-            raise ToolMissing(f"The files {files} of {name} {tool.version} are not there yet: run `make tools`.")
+            raise ToolMissingError(f"The files {files} of {name} {tool.version} are not there yet: run `make tools`.")
         return place
 
     def missing(self, names: Iterable[str] = ()) -> list[manifest.Tool]:
@@ -78,7 +78,7 @@ class Tools:
     def terraform_config(self) -> Path:
         """CLI configuration file (TF_CLI_CONFIG_FILE) that makes Terraform use the built provider."""
         if not cache.is_built(self.root, manifest.BY_NAME["azurerm"]):
-            raise ToolMissing("The Terraform provider azurerm is not built yet: run `make tools`.")
+            raise ToolMissingError("The Terraform provider azurerm is not built yet: run `make tools`.")
         return mirror.write(self.root)
 
     def bin_folders(self) -> list[Path]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import Tools, ToolMissing, cache, manifest
-from .progress import CommandFailed, elapsed
-from .recipes import MissingPrerequisite
+from . import ToolMissingError, Tools, cache, manifest
+from .progress import CommandError, elapsed
+from .recipes import PrerequisiteError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyError as error:
         print(error.args[0], file=sys.stderr)
         return 2
-    except (ToolMissing, CommandFailed, MissingPrerequisite) as error:
+    except (ToolMissingError, CommandError, PrerequisiteError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -22,7 +22,7 @@ def build(tool: Tool, root: Path, *, trim: bool = False, environ: Mapping[str, s
     """Make a tool present in the cache; returns the seconds it took, 0.0 if it was there.
 
     trim: compile with a private Go build cache that is removed afterwards (disk in CI); the user's own stays as it is.
-    Raises recipes.MissingPrerequisite or progress.CommandFailed.
+    Raises recipes.PrerequisiteError or progress.CommandError.
     """
     if cache.is_built(root, tool):
         return 0.0
@@ -83,7 +83,8 @@ def _lock(root: Path, tool: Tool) -> Iterator[None]:
                 if waited % 10 == 0:
                     print(
                         f"{tool.name} {tool.version}: waiting for another build, {elapsed(waited)}",
-                        file=sys.stderr, flush=True,
-                    )  # fmt: skip
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 time.sleep(1.0)
         yield

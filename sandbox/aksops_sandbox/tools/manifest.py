@@ -7,7 +7,6 @@ build comes first, so that it runs while a person reads.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Union
 
 KUBERNETES_VERSION = "1.36.3"
 AZURERM_VERSION = "5.2.0"
@@ -63,7 +62,7 @@ class Wheel:
         return tuple(self.entries)
 
 
-Build = Union[GoBuild, NpmInstall, Wheel]
+Build = GoBuild | NpmInstall | Wheel
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def parse(text: str) -> tuple[int, int, int] | None:
     return int(found.group(1)), int(found.group(2)), int(found.group(3))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def version_of(path: str, probe: tuple[str, ...]) -> tuple[int, int, int] | None:
     try:
         done = subprocess.run(

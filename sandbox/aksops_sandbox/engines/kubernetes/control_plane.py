@@ -46,12 +46,12 @@ class Trust:
 class ClusterSpec:
     """What decides a control plane.
 
-    key: short unique name (processes, logs, ports). fqdn: its public host name. oidc_issuer: issuer of service-account
+    key: short unique name (processes, logs, ports). fqdns: its host names. oidc_issuer: issuer of service-account
     tokens, an https URL that ends with '/'. service_cidr, pod_cidr: address ranges.
     """
 
     key: str
-    fqdn: str
+    fqdns: tuple[str, ...]
     oidc_issuer: str
     service_cidr: str
     pod_cidr: str
@@ -92,7 +92,7 @@ class ControlPlane:
         return self._folder / "admin.kubeconfig"
 
     def start(self) -> None:
-        """Start the processes; returns when the API server is ready. Raises RuntimeError or ToolMissing."""
+        """Start the processes; returns when the API server is ready. Raises RuntimeError or ToolMissingError."""
         tools = {name: self._tools.path(name) for name in _BINARIES}
         self.port = self._ports.get(f"{self.spec.key}-apiserver")
         admin = self.pki.client("admin", "aksops-sandbox", "system:masters")
@@ -121,9 +121,7 @@ class ControlPlane:
     def _name(self, part: str) -> str:
         return f"{self.spec.key}-{part}"
 
-    def _launch(
-        self, part: str, argv: list[str | Path], memory: str, ready: Callable[[], bool] | None = None
-    ) -> None:
+    def _launch(self, part: str, argv: list[str | Path], memory: str, ready: Callable[[], bool] | None = None) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environ |= {"GOMEMLIMIT": memory, "GOGC": "50"}
         self._supervisor.start(self._name(part), argv, env=environ, cwd=self._folder, ready=ready, timeout=60)
@@ -162,7 +160,7 @@ class ControlPlane:
         spec, pki = self.spec, self.pki
         first = str(next(ipaddress.ip_network(spec.service_cidr).hosts()))
         names = [
-            spec.fqdn,
+            *spec.fqdns,
             "kubernetes",
             "kubernetes.default",
             "kubernetes.default.svc",

@@ -45,14 +45,14 @@ class Gate:
             protocol_version = "HTTP/1.1"
             timeout = 300
 
-            def do_GET(self) -> None:  # noqa: N802 - http.server's name
+            def do_GET(self) -> None:
                 document = gate.documents.get(self.path.split("?")[0])
                 if document is None:
                     self._send(404, {"message": "not found"})
                 else:
                     self._send(200, document())
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 function = gate.functions.get(self.path.split("?")[0])
                 if function is None:
@@ -83,7 +83,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext) -> None:
+    def __init__(
+        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], context: ssl.SSLContext
+    ) -> None:
         self._context = context
         super().__init__(address, handler)
 

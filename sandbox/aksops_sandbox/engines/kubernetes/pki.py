@@ -92,7 +92,7 @@ class ClusterPki:
     def _make_authority(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ca")])
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -122,7 +122,7 @@ class ClusterPki:
         if client:
             usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         authority = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         builder = (
             x509.CertificateBuilder()
@@ -149,7 +149,7 @@ class ClusterPki:
 
 def _still_good(path: Path, names: list[str]) -> bool:
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    if certificate.not_valid_after_utc < datetime.datetime.now(datetime.timezone.utc) + _RENEW_BEFORE:
+    if certificate.not_valid_after_utc < datetime.datetime.now(datetime.UTC) + _RENEW_BEFORE:
         return False
     if not names:
         return True
