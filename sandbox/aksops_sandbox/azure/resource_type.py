@@ -29,8 +29,9 @@ def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     for key, value in change.items():
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
+        elif isinstance(value, dict):
+            held = merged.get(key)
+            merged[key] = merge(held if isinstance(held, dict) else {}, value)
         else:
             merged[key] = copy.deepcopy(value)
     return merged
