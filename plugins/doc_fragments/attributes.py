@@ -17,7 +17,7 @@ attributes:
     description: Returns details of what has changed, or would change, in diff mode.
 """
 
-    ACTIONGROUP = r"""
+    ACTION_GROUP = r"""
 options: {}
 attributes:
   action_group:
