@@ -1,0 +1,133 @@
+# Copyright (c) 2026, The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# For internal use of this collection only: anything here may change in any release.
+"""One HTTPS connection pool to a vault, without retries: a write goes out exactly when the caller says so.
+
+urllib3 rather than azure-keyvault-secrets: a seeding run is hundreds of small requests, and the SDK's pipeline costs
+several times the processor time of the request itself and a quarter of a second to import. urllib3 comes with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, missing_library
+
+
+class LostAnswerError(Exception):
+    """The connection broke or timed out: the request may have been carried out, unless `sent` is False."""
+
+    def __init__(self, reason: str, sent: bool = True) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class Reply:
+    """Status, headers (lower-case keys) and parsed JSON body of an answer."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: dict[str, str], body: dict[str, Any]) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def error(self) -> tuple[str, str, str]:
+        """Code, inner code and message of an error body."""
+        error = self.body.get("error")
+        if not isinstance(error, dict):
+            return f"Http{self.status}", "", ""
+        inner = error.get("innererror")
+        inner_code = str(inner.get("code") or "") if isinstance(inner, dict) else ""
+        return str(error.get("code") or f"Http{self.status}"), inner_code, str(error.get("message") or "")
+
+
+class Transport:
+    """Sends requests to one vault through the proxy and with the CA bundle that the environment names.
+
+    Args:
+        uri: `https://<vault>.vault.azure.net`.
+        connections: kept open at most.
+        connect_timeout, read_timeout: seconds.
+    """
+
+    def __init__(self, uri: str, connections: int, connect_timeout: float = 10, read_timeout: float = 30) -> None:
+        try:
+            import urllib3
+        except ImportError as error:
+            raise missing_library("urllib3", error) from None
+        self._urllib3 = urllib3
+        self.uri = uri.rstrip("/")
+        host = urlsplit(uri).hostname or ""
+        options = {
+            "maxsize": connections,
+            "block": False,
+            "retries": False,
+            "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
+            "cert_reqs": "CERT_REQUIRED",
+            "ca_certs": _ca_bundle(),
+        }
+        proxies = getproxies_environment()
+        proxy = proxies.get("https") or proxies.get("all")
+        if proxy and not proxy_bypass_environment(host):
+            self._pool: Any = urllib3.ProxyManager(proxy, **options)
+        else:
+            self._pool = urllib3.PoolManager(**options)
+
+    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Reply:
+        """One request, one answer. Raises LostAnswerError where there is none."""
+        errors = self._urllib3.exceptions
+        try:
+            answer = self._pool.urlopen(
+                method, self.uri + path, headers=headers, body=body, redirect=False, assert_same_host=False
+            )
+        except (errors.NewConnectionError, errors.ConnectTimeoutError, errors.NameResolutionError) as error:
+            raise LostAnswerError(_reason(error), sent=False) from None
+        except errors.ProxyError as error:
+            raise LostAnswerError(f"proxy: {_reason(error)}", sent=False) from None
+        except errors.SSLError as error:
+            if "CERTIFICATE" not in str(error).upper():
+                raise LostAnswerError(_reason(error)) from None
+            raise AksPlatformError(
+                f"The certificate of {self.uri} is not trusted: {_reason(error)}; name the CA bundle of your proxy in "
+                "REQUESTS_CA_BUNDLE."
+            ) from None
+        except errors.HTTPError as error:
+            raise LostAnswerError(_reason(error)) from None
+        try:
+            parsed = json.loads(answer.data) if answer.data else {}
+        except ValueError:
+            parsed = {}
+        return Reply(
+            answer.status,
+            {name.lower(): text for name, text in answer.headers.items()},
+            parsed if isinstance(parsed, dict) else {},
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+
+def _ca_bundle() -> str:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(name)
+        if path:
+            return path
+    import certifi
+
+    return certifi.where()
+
+
+def _reason(error: Exception) -> str:
+    """The kind of failure; urllib3's text would repeat the address and object identities."""
+    original = getattr(error, "original_error", None) or error
+    cause = original.__cause__ or original
+    text = str(cause).split(": ", 1)[-1]
+    return f"{type(original).__name__} ({text[:160]})"
