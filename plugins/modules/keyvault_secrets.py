@@ -20,7 +20,7 @@ description:
   - No value, and no length or hash of one, is ever returned, logged or shown, at any verbosity.
 extends_documentation_fragment:
   - aksops.platform.attributes
-  - aksops.platform.attributes.actiongroup
+  - aksops.platform.attributes.action_group
   - aksops.platform.azure_auth
   - aksops.platform.keyvault
 attributes:
@@ -161,7 +161,7 @@ options:
     description:
       - How to find out whether a value differs.
       - V(value) reads the current value and compares it in memory.
-      - V(fingerprint) compares an HMAC under O(fingerprint_key) that is kept as a tag, so that no value needs to be read
+      - V(fingerprint) compares an HMAC under O(fingerprint_key) that is kept as a tag, so that no value need be read
         and the caller needs no right to read values.
       - V(version) compares O(secrets[].value_version) with its tag.
       - V(exists) writes only what is missing.

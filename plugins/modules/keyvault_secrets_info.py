@@ -14,7 +14,7 @@ description:
   - Returns names, tags, times and states of secrets. Values are never read, so the role Key Vault Reader is enough.
 extends_documentation_fragment:
   - aksops.platform.attributes.info
-  - aksops.platform.attributes.actiongroup
+  - aksops.platform.attributes.action_group
   - aksops.platform.azure_auth
   - aksops.platform.keyvault
 options:
