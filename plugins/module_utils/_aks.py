@@ -206,12 +206,12 @@ def facts(cluster: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 @contextlib.contextmanager
-def ca_file(certificates: str, directory: str | None, cluster: str) -> t.Iterator[str]:
-    """Give a file (mode 0600) with C(certificates): one that stays in C(directory), or one that is removed at the end.
+def ca_file(certificates: str, kept: str | None) -> t.Iterator[str]:
+    """Give a file (mode 0600) with C(certificates): C(kept), which stays, or one that is removed at the end.
 
-    :raises AksPlatformError: the folder cannot be written.
+    :raises AksPlatformError: the file cannot be written.
     """
-    kept = os.path.join(directory, f"{cluster}-ca.crt") if directory else None
+    directory = os.path.dirname(os.path.abspath(kept)) if kept else None
     try:
         if directory:
             os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -221,7 +221,7 @@ def ca_file(certificates: str, directory: str | None, cluster: str) -> t.Iterato
         if kept:
             os.replace(temporary, kept)
     except OSError as error:
-        raise AksPlatformError(f"The CA file cannot be written below {directory}: {error.strerror}.") from None
+        raise AksPlatformError(f"The CA file {kept} cannot be written: {error.strerror}.") from None
     try:
         yield kept or temporary
     finally:

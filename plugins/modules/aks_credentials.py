@@ -25,10 +25,10 @@ options:
     description: Name of the cluster.
     type: str
     aliases: [cluster_name]
-  ca_directory:
+  ca_path:
     description:
-      - A folder in which the CA certificates are written to a file with mode 0600, for options that want a path.
-      - The file is written in check mode too, and does not count as a change.
+      - A file to write the CA certificates to (mode 0600, its folder is made), for options that want a path.
+      - It is written in check mode too, and does not count as a change.
     type: path
   probe:
     description:
@@ -58,7 +58,7 @@ EXAMPLES = r"""
   aksops.platform.aks_credentials:
     resource_group: rg-shop
     name: aks-shop
-    ca_directory: "{{ workdir }}"
+    ca_path: "{{ workdir }}/kubernetes-ca.pem"
   register: door
   no_log: true
 
@@ -83,7 +83,7 @@ ca_cert:
   type: str
 ca_path:
   description: File with these certificates.
-  returned: when O(ca_directory) is given
+  returned: when O(ca_path) is given
   type: str
 token:
   description: Bearer token for the API server. A secret.
@@ -118,8 +118,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "token": token.token,
         "token_expires_on": token.expires_on,
     }
-    with _aks.ca_file(door.ca_cert, params["ca_directory"], path.rsplit("/", 1)[-1]) as ca_path:
-        if params["ca_directory"]:
+    with _aks.ca_file(door.ca_cert, params["ca_path"]) as ca_path:
+        if params["ca_path"]:
             result["ca_path"] = ca_path
         if params["probe"] != "none":
             client = kube.KubernetesClient(door.host, token.token, ca_path)
@@ -135,7 +135,7 @@ def main() -> None:
         argument_spec={
             **_auth.AUTH_ARG_SPEC,
             **_aks.CLUSTER_ARG_SPEC,
-            "ca_directory": {"type": "path"},
+            "ca_path": {"type": "path"},
             "probe": {"type": "str", "choices": ["none", "ready", "admin"], "default": "admin"},
             "probe_timeout": {"type": "int", "default": 300},
         },

@@ -138,13 +138,13 @@ def test_door_that_stays_shut_says_why(service, words):
         _aks.door(service, PATH)
 
 
-def test_ca_file_is_private_and_stays_only_where_a_folder_is_given(tmp_path):
-    with _aks.ca_file("PEM", str(tmp_path / "new"), "aks") as kept:
+def test_ca_file_is_private_and_stays_only_where_a_path_is_given(tmp_path):
+    path = tmp_path / "new" / "ca.pem"
+    with _aks.ca_file("PEM", str(path)) as kept:
         pass
-    with _aks.ca_file("PEM", None, "aks") as temporary, open(temporary) as handle:
+    with _aks.ca_file("PEM", None) as temporary, open(temporary) as handle:
         assert handle.read() == "PEM"
-    path = tmp_path / "new" / "aks-ca.crt"
     assert str(path) == kept
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [entry.name for entry in path.parent.iterdir()] == ["aks-ca.crt"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["ca.pem"]
     assert not Path(temporary).exists()
