@@ -37,7 +37,7 @@ options:
 extends_documentation_fragment:
   - aksops.platform.azure_auth
   - aksops.platform.attributes.info
-  - aksops.platform.attributes.actiongroup
+  - aksops.platform.attributes.action_group
 author:
   - The aksops.platform maintainers
 """

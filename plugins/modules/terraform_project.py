@@ -71,7 +71,7 @@ options:
 extends_documentation_fragment:
   - aksops.platform.azure_auth
   - aksops.platform.attributes
-  - aksops.platform.attributes.actiongroup
+  - aksops.platform.attributes.action_group
 attributes:
   check_mode:
     support: full
