@@ -21,6 +21,7 @@ from aksops_sandbox.settings import DEFAULT_LOCATION, Home, Ports, Principals
 
 if TYPE_CHECKING:
     from aksops_sandbox.azure.resource_type import ResourceType
+    from aksops_sandbox.http.router import Router
     from aksops_sandbox.services.base import Service
     from aksops_sandbox.tools import Tools
 
@@ -64,6 +65,8 @@ class Sandbox:
         self.faults = Faults()
         self.tools: Tools = Tools()
         self.tunnels: dict[str, tuple[str, int]] = {}
+        self.tunnel_guards: dict[str, Callable[[str], bool]] = {}
+        self.router: Router | None = None
         self.oidc_issuers: dict[str, Callable[[], dict[str, Any]]] = {}
         self.admin_commands: dict[str, Callable[[Sandbox, Any], Any]] = {}
         self.environment: dict[str, str] = {}

@@ -95,6 +95,10 @@ class Proxy:
         host = host.strip("[]").lower()
         tunnel = self._ctx.tunnels.get(host)
         if tunnel is not None:
+            guard = self._ctx.tunnel_guards.get(host)
+            if guard is not None and not guard(self._vantage):
+                _refuse(connection, f"'{host}' is not reachable from {self._vantage} the virtual network.")
+                return
             self._tunnel(connection, tunnel)
             return
         if not self._router.knows(host):

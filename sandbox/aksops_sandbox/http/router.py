@@ -26,6 +26,7 @@ class Router:
 
     def __init__(self, ctx: Sandbox) -> None:
         self._ctx = ctx
+        ctx.router = self
         self._hosts: list[tuple[re.Pattern[str], HostHandler]] = [
             (re.compile(r"management\.azure\.com"), Arm(ctx).handle)
         ]

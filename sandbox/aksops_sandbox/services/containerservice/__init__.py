@@ -16,7 +16,8 @@ from aksops_sandbox.tools import KUBERNETES_VERSION
 
 from .clusters import CLUSTER, ManagedCluster
 from .fleet import ISSUER_HOST, Fleet, issuer
-from .pools import AgentPool, MaintenanceConfiguration
+from .pools import AgentPool, MaintenanceConfiguration, Namespace
+from .secrets_store import SecretsStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +35,10 @@ class ContainerService(Service):
     def __init__(self) -> None:
         super().__init__()
         self._fleet: Fleet | None = None
+        self._players: dict[str, SecretsStore] = {}
+        self._lock = threading.Lock()
         self._clusters = ManagedCluster(self)
-        self.resource_types = [self._clusters, AgentPool(self), MaintenanceConfiguration()]
+        self.resource_types = [self._clusters, AgentPool(self), MaintenanceConfiguration(), Namespace()]
         self.arm_routes = [
             ("GET", rf"{_LOCATION}/kubernetesVersions", _versions),
             ("GET", rf"{_ID})/upgradeProfiles/default", _cluster_upgrades),
@@ -64,6 +67,9 @@ class ContainerService(Service):
             thread.join()
 
     def stop(self, ctx: Sandbox) -> None:
+        for player in self._players.values():
+            player.stop()
+        self._players.clear()
         if self._fleet is not None:
             self._fleet.close()
             self._fleet = None
@@ -80,10 +86,19 @@ class ContainerService(Service):
         return plane.admin_kubeconfig
 
     def follow(self, ctx: Sandbox, cluster: Resource) -> None:
-        """Start the sandbox's own controllers of a cluster, as its add-ons want them."""
+        """Start the sandbox's own controllers of a cluster where they do not run."""
+        with self._lock:
+            if cluster.id.lower() not in self._players:
+                player = SecretsStore(ctx, cluster.id, self.fleet.client(cluster.id))
+                self._players[cluster.id.lower()] = player
+                player.start()
 
     def unfollow(self, cluster: Resource) -> None:
         """Stop them."""
+        with self._lock:
+            player = self._players.pop(cluster.id.lower(), None)
+        if player is not None:
+            player.stop()
 
     def _resume(self, ctx: Sandbox, cluster: Resource) -> None:
         """Start a stored cluster; what a stop cut off is finished, as Azure would have."""

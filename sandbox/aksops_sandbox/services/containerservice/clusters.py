@@ -76,6 +76,13 @@ class ManagedCluster(ResourceType):
         refuse_busy(ctx.store.get(str(rid)))
         return super().delete(ctx, request, rid)
 
+    @staticmethod
+    def _check_match(request: Request, old: Resource | None) -> None:
+        try:
+            ResourceType._check_match(request, old)
+        except AzureError as error:
+            raise AzureError(412, "EtagMismatch", error.message) from None
+
     # Hooks -----------------------------------------------------------------------------------------------------------
 
     def prepare(self, ctx: Sandbox, new: Resource, old: Resource | None) -> None:

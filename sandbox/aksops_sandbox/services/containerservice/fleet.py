@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import shutil
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aksops_sandbox.azure.errors import AzureError
@@ -75,6 +76,7 @@ class Fleet:
                 self._planes[cluster.id.lower()] = plane
         for host in hosts(cluster):
             self._ctx.tunnels[host.lower()] = ("127.0.0.1", plane.port)
+            self._ctx.tunnel_guards[host.lower()] = self._door(cluster.id)
         self._ctx.oidc_issuers[issuer(self._ctx, cluster)] = plane.pki.jwks
         self._gate.functions[f"/clusters/{key}/authorize"] = self._authorizer(cluster.id)
         self._gate.functions[f"/clusters/{key}/mutate"] = workload_identity.mutator(
@@ -117,6 +119,25 @@ class Fleet:
         return f"{self._gate.url}/clusters/{cluster.internal['key']}/mutate", workload_identity.authority_data(
             self._ctx
         )
+
+    def _door(self, cluster_id: str) -> Callable[[str], bool]:
+        """Whether a client at a vantage reaches the API server: private clusters and authorized ranges."""
+        ctx = self._ctx
+
+        def reachable(vantage: str) -> bool:
+            cluster = ctx.store.get(cluster_id)
+            access = (cluster.properties.get("apiServerAccessProfile") or {}) if cluster else {}
+            if access.get("enablePrivateCluster"):
+                return vantage == "inside"
+            ranges = access.get("authorizedIPRanges") or []
+            outside = ipaddress.ip_address(ctx.network.outside_address)
+            return (
+                not ranges
+                or vantage == "inside"
+                or any(outside in ipaddress.ip_network(item, strict=False) for item in ranges)
+            )
+
+        return reachable
 
     def _account(self, cluster_id: str, namespace: str, name: str) -> dict[str, Any] | None:
         return self.client(cluster_id).get(path("v1", "serviceaccounts", namespace, name))

@@ -110,11 +110,12 @@ def reconcile(client: Client, cluster: Resource, pools: list[Resource]) -> None:
             client.delete(f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}")
         client.delete(f"/api/v1/nodes/{name}")
     for name, node in wanted.items():
-        status = node.pop("status")
-        client.apply(node)
-        if name not in have:
-            head = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "status": status}
-            client.apply(head, "status")
+        if name in have:
+            del node["status"]
+            client.apply(node)
+        else:
+            # A kubelet too registers its node with its status in one request: kwok must not see it without sizes.
+            client.create("/api/v1/nodes", node)
 
 
 def _taint(text: str) -> dict[str, str]:

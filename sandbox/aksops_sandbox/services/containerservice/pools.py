@@ -124,3 +124,16 @@ class MaintenanceConfiguration(ResourceType):
             name: value for name, value in resource.properties.items() if name != "provisioningState"
         }
         return content
+
+
+class Namespace(ResourceType):
+    """A namespace as a scope of role assignments. Managed namespaces, as ARM resources, are not emulated."""
+
+    type = f"{CLUSTER}/namespaces"
+    tracked = False
+    implicit = True
+
+    def get(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
+        raise AzureError(501, "NotImplementedInSandbox", f"The sandbox has no managed namespaces ({rid}).")
+
+    put = patch = delete = list = get

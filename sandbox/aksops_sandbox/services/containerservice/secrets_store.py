@@ -1,0 +1,418 @@
+"""The Secrets Store CSI driver and its Azure provider, played: mounts for pods that no kubelet runs.
+
+For each pod with a volume of the driver it does what driver and provider do on a node: resolve the SecretProviderClass,
+exchange the pod's service-account token for a token of Entra, read the objects from Key Vault under its RBAC and
+network rules, write the SecretProviderClassPodStatus and the synced Secrets, and let the pod start. Values stay in
+memory, except those that secretObjects asks to be synced.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from aksops_sandbox.azure.errors import AzureError
+from aksops_sandbox.engines.kubernetes import Client, KubernetesError
+from aksops_sandbox.engines.kubernetes.client import path
+from aksops_sandbox.http.message import Request
+from aksops_sandbox.services.entra import EntraService
+from aksops_sandbox.services.identity import IDENTITY
+
+from . import addons
+from .workload_identity import AUDIENCE
+
+if TYPE_CHECKING:
+    from aksops_sandbox.sandbox import Sandbox
+
+DRIVER = "secrets-store.csi.k8s.io"
+ADDON = "azureKeyvaultSecretsProvider"
+MOUNTED = "sandbox.aksops.platform/secrets-mounted"
+_GROUP = "secrets-store.csi.x-k8s.io/v1"
+_AUDIENCE = "https://vault.azure.net"
+_WATCH = 60
+_BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0)
+Pod = dict[str, Any]
+
+
+class MountError(Exception):
+    """A volume cannot be set up; the message is the driver's."""
+
+
+@dataclass
+class Fetched:
+    """One object of a vault. file: its name in the volume."""
+
+    id: str
+    version: str
+    file: str
+    value: str = field(repr=False)
+
+
+@dataclass
+class _Pending:
+    pod: Pod
+    due: float
+    tries: int = 0
+
+
+def volumes(pod: Pod) -> list[dict[str, Any]]:
+    """The pod's volumes of the driver."""
+    found = pod["spec"].get("volumes") or []
+    return [volume for volume in found if (volume.get("csi") or {}).get("driver") == DRIVER]
+
+
+def waits(pod: Pod) -> bool:
+    """True for a scheduled pod whose volumes are still to be mounted."""
+    metadata = pod["metadata"]
+    return (
+        bool(volumes(pod))
+        and bool(pod["spec"].get("nodeName"))
+        and not metadata.get("deletionTimestamp")
+        and (metadata.get("annotations") or {}).get(MOUNTED) != "true"
+    )
+
+
+def objects(text: str) -> list[dict[str, str]]:
+    """The entries of a SecretProviderClass' `objects` parameter. Raises MountError."""
+    try:
+        entries = (yaml.safe_load(text) or {}).get("array") or []
+        return [{key: str(value) for key, value in yaml.safe_load(entry).items()} for entry in entries]
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        raise MountError(f"failed to yaml.Unmarshal objects, err: {error}") from None
+
+
+class SecretsStore:
+    """The player of one cluster: one thread that watches, one that mounts and rotates."""
+
+    def __init__(self, ctx: Sandbox, cluster_id: str, client: Client) -> None:
+        self._ctx = ctx
+        self._cluster_id = cluster_id
+        self._client = client
+        self._ended = threading.Event()
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._pending: dict[str, _Pending] = {}
+        self._rotated = time.monotonic()
+        self._threads = [
+            threading.Thread(target=self._loop, args=(part,), name=f"secrets store {part.__name__}", daemon=True)
+            for part in (self._watch, self._work)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._wake.set()
+
+    def _loop(self, part: Any) -> None:
+        while not self._ended.is_set():
+            try:
+                part()
+            except (OSError, KubernetesError):
+                self._ended.wait(1)
+            except Exception:  # the player must outlive any single pod
+                traceback.print_exc()
+                self._ended.wait(1)
+
+    # Watching --------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        answer = self._client.request("GET", "/api/v1/pods")
+        for pod in answer.get("items") or []:
+            self._take(pod)
+        version = answer["metadata"]["resourceVersion"]
+        for kind, pod in self._client.watch("/api/v1/pods", _WATCH, resourceVersion=version):
+            if self._ended.is_set():
+                return
+            if kind in ("ADDED", "MODIFIED"):
+                self._take(pod)
+            elif kind == "DELETED":
+                with self._lock:
+                    self._pending.pop(pod["metadata"]["uid"], None)
+
+    def _take(self, pod: Pod) -> None:
+        uid = pod["metadata"]["uid"]
+        with self._lock:
+            known = self._pending.get(uid)
+            if not waits(pod):
+                self._pending.pop(uid, None)
+            elif known is None:
+                self._pending[uid] = _Pending(pod, time.monotonic())
+                self._wake.set()
+            else:
+                known.pod = pod
+
+    # Mounting --------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = [item for item in self._pending.values() if item.due <= now]
+        for item in due:
+            if self._ended.is_set():
+                return
+            self._attempt(item)
+        config = self._config()
+        poll = addons.seconds(config.get("rotationPollInterval", "2m")) or 120.0
+        if config.get("enableSecretRotation") == "true" and time.monotonic() - self._rotated >= poll:
+            self._rotated = time.monotonic()
+            self._rotate()
+        with self._lock:
+            times = [item.due - time.monotonic() for item in self._pending.values()]
+        self._wake.wait(max(0.05, min([1.0, *times])))
+        self._wake.clear()
+
+    def _attempt(self, item: _Pending) -> None:
+        pod = item.pod
+        try:
+            for volume in volumes(pod):
+                try:
+                    self._mount(pod, volume)
+                except MountError as error:
+                    raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from None
+        except MountError as error:
+            item.due = time.monotonic() + _BACKOFF[min(item.tries, len(_BACKOFF) - 1)]
+            item.tries += 1
+            self._event(pod, str(error))
+            return
+        metadata = pod["metadata"]
+        target = path("v1", "pods", metadata["namespace"], metadata["name"])
+        self._client.merge(target, {"metadata": {"uid": metadata["uid"], "annotations": {MOUNTED: "true"}}})
+        with self._lock:
+            self._pending.pop(metadata["uid"], None)
+
+    def _mount(self, pod: Pod, volume: dict[str, Any]) -> None:
+        if not self._enabled():
+            raise MountError(
+                "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver name "
+                f"{DRIVER} not found in the list of registered CSI drivers"
+            )
+        metadata = pod["metadata"]
+        namespace = metadata["namespace"]
+        name = (volume["csi"].get("volumeAttributes") or {}).get("secretProviderClass", "")
+        found = self._client.get(path(_GROUP, "secretproviderclasses", namespace, name)) if name else None
+        if found is None:
+            raise MountError(
+                f"rpc error: code = Unknown desc = failed to get secretproviderclass {namespace}/{name}, error: "
+                f'SecretProviderClass.secrets-store.csi.x-k8s.io "{name}" not found'
+            )
+        try:
+            fetched = self._fetch(pod, found["spec"])
+        except MountError as error:
+            raise MountError(
+                f"rpc error: code = Unknown desc = failed to mount secrets store objects for pod "
+                f"{namespace}/{metadata['name']}, err: rpc error: code = Unknown desc = failed to mount objects, "
+                f"error: {error}"
+            ) from None
+        self._record(pod, volume["name"], name, fetched)
+        self._sync(pod, found["spec"].get("secretObjects") or [], fetched)
+
+    # Reading Key Vault -----------------------------------------------------------------------------------------------
+
+    def _fetch(self, pod: Pod, spec: dict[str, Any]) -> list[Fetched]:
+        if spec.get("provider") != "azure":
+            raise MountError(f'provider not found: provider "{spec.get("provider", "")}"')
+        parameters = spec.get("parameters") or {}
+        vault = parameters.get("keyvaultName") or parameters.get("keyVaultName") or ""
+        if not vault:
+            raise MountError("keyvaultName is not set")
+        wanted = objects(parameters.get("objects", ""))
+        token = self._token(pod, parameters)
+        return [self._read(vault, token, entry) for entry in wanted]
+
+    def _token(self, pod: Pod, parameters: dict[str, str]) -> str:
+        client_id = parameters.get("clientID", "")
+        if client_id:
+            namespace = pod["metadata"]["namespace"]
+            account = pod["spec"].get("serviceAccountName") or "default"
+            tenant = parameters.get("tenantId") or parameters.get("tenantID") or ""
+            if tenant.lower() != self._ctx.principals.tenant_id.lower():
+                raise MountError(f"failed to acquire token: AADSTS90002: Tenant '{tenant}' not found.")
+            assertion = self._client.token(namespace, account, AUDIENCE, pod)
+            try:
+                return self._ctx.service(EntraService).exchange(self._ctx, client_id, assertion, _AUDIENCE)
+            except AzureError as error:
+                raise MountError(
+                    f"failed to get keyvault client: failed to get authorizer for keyvault client: failed to acquire "
+                    f"token: {error.message}"
+                ) from None
+        if parameters.get("useVMManagedIdentity") == "true":
+            return self._node_identity(parameters.get("userAssignedIdentityID", ""))
+        raise MountError(
+            "failed to get keyvault client: no identity is configured: set clientID or useVMManagedIdentity"
+        )
+
+    def _node_identity(self, client_id: str) -> str:
+        """A token of an identity of the nodes: those of the add-ons and the kubelet's."""
+        cluster = self._ctx.require_resource(self._cluster_id)
+        group = cluster.properties["nodeResourceGroup"].lower()
+        kubelet = (cluster.properties.get("identityProfile") or {}).get("kubeletidentity") or {}
+        for identity in self._ctx.store.list(type=IDENTITY):
+            own = identity.properties
+            on_nodes = identity.id.lower().split("/")[4] == group or own["clientId"] == kubelet.get("clientId")
+            if own["clientId"].lower() == client_id.lower() and on_nodes:
+                tenant = self._ctx.principals.tenant_id
+                return self._ctx.tokens.issue(own["principalId"], tenant, _AUDIENCE, client_id)
+        raise MountError(
+            "failed to get keyvault client: ManagedIdentityCredential authentication failed: Identity not found: "
+            f"{client_id}"
+        )
+
+    def _read(self, vault: str, token: str, entry: dict[str, str]) -> Fetched:
+        name, kind = entry.get("objectName", ""), entry.get("objectType", "secret")
+        version = entry.get("objectVersion", "")
+        collection = {"secret": "secrets", "key": "keys", "cert": "certificates"}.get(kind)
+        if collection is None:
+            raise MountError(f"invalid vaultObjectTypes. Should be secret, key, or cert: {kind}")
+        request = Request(
+            method="GET",
+            host=f"{vault.lower()}.vault.azure.net",
+            port=443,
+            path=f"/{collection}/{name}/{version}",
+            query={"api-version": "7.6"},
+            headers={
+                "authorization": f"Bearer {token}",
+                "user-agent": "k8s-secrets-store-csi-driver-provider-azure/v1.8.1",
+            },
+            body=b"",
+        )
+        router = self._ctx.router
+        assert router is not None
+        answer = router.handle(request)
+        content = json.loads(answer.body or b"{}")
+        if answer.status != 200:
+            error = content.get("error") or {}
+            raise MountError(
+                f"failed to get objectType:{kind}, objectName:{name}, objectVersion:{version}: GET "
+                f"https://{request.host}{request.path} RESPONSE {answer.status} ERROR CODE: {error.get('code', '')} "
+                f"{error.get('message', '')}"
+            )
+        identifier = content.get("id") or content.get("kid") or ""
+        value = content.get("value") or content.get("cer") or json.dumps(content.get("key", ""))
+        return Fetched(f"{kind}/{name}", identifier.rsplit("/", 1)[-1], entry.get("objectAlias") or name, value)
+
+    # Writing to Kubernetes -------------------------------------------------------------------------------------------
+
+    def _record(self, pod: Pod, volume: str, name: str, fetched: list[Fetched]) -> None:
+        metadata = pod["metadata"]
+        owner = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        self._client.apply(
+            {
+                "apiVersion": _GROUP,
+                "kind": "SecretProviderClassPodStatus",
+                "metadata": {
+                    "name": f"{metadata['name']}-{metadata['namespace']}-{name}",
+                    "namespace": metadata["namespace"],
+                    "labels": {"internal.secrets-store.csi.k8s.io/node-name": pod["spec"]["nodeName"]},
+                    "ownerReferences": [owner],
+                },
+                "status": {
+                    "podName": metadata["name"],
+                    "secretProviderClassName": name,
+                    "mounted": True,
+                    "targetPath": f"/var/lib/kubelet/pods/{metadata['uid']}/volumes/kubernetes.io~csi/{volume}/mount",
+                    "objects": sorted(
+                        ({"id": item.id, "version": item.version} for item in fetched), key=lambda item: item["id"]
+                    ),
+                },
+            }
+        )
+
+    def _sync(self, pod: Pod, wanted: list[dict[str, Any]], fetched: list[Fetched]) -> None:
+        files = {item.file: item.value for item in fetched} | {item.id.split("/", 1)[1]: item.value for item in fetched}
+        metadata = pod["metadata"]
+        owners = metadata.get("ownerReferences") or [
+            {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        ]
+        for item in wanted:
+            data = {}
+            for entry in item.get("data") or []:
+                value = files.get(entry["objectName"])
+                if value is None:
+                    raise MountError(f"file matching objectName {entry['objectName']} not found in the pod")
+                data[entry["key"]] = base64.b64encode(value.encode()).decode()
+            self._client.apply(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": {
+                        "name": item["secretName"],
+                        "namespace": metadata["namespace"],
+                        "labels": {**(item.get("labels") or {}), "secrets-store.csi.k8s.io/managed": "true"},
+                        "ownerReferences": [
+                            {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")} for owner in owners
+                        ],
+                    },
+                    "type": item.get("type") or "Opaque",
+                    "data": data,
+                }
+            )
+
+    def _event(self, pod: Pod, message: str) -> None:
+        """One Event for each pod and message, counted up when it happens again, as the kubelet does."""
+        metadata = pod["metadata"]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        mark = hashlib.sha256(f"{metadata['uid']}|{message}".encode()).hexdigest()[:16]
+        name = f"{metadata['name']}.{mark}"
+        target = path("v1", "events", metadata["namespace"])
+        before = self._client.get(f"{target}/{name}")
+        if before is not None:
+            change = {"count": int(before.get("count") or 1) + 1, "lastTimestamp": now}
+            self._client.merge(f"{target}/{name}", change)
+            return
+        self._client.create(
+            target,
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": name, "namespace": metadata["namespace"]},
+                "involvedObject": {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "name": metadata["name"],
+                    "namespace": metadata["namespace"],
+                    "uid": metadata["uid"],
+                },
+                "type": "Warning",
+                "reason": "FailedMount",
+                "message": message[:1024],
+                "source": {"component": "kubelet", "host": pod["spec"]["nodeName"]},
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+            },
+        )
+
+    # Rotation --------------------------------------------------------------------------------------------------------
+
+    def _rotate(self) -> None:
+        """Read every mounted object again, as the driver does at each poll; one request for each object and pod."""
+        for pod in self._client.list("/api/v1/pods"):
+            annotations = pod["metadata"].get("annotations") or {}
+            if not volumes(pod) or annotations.get(MOUNTED) != "true" or pod["metadata"].get("deletionTimestamp"):
+                continue
+            for volume in volumes(pod):
+                try:
+                    self._mount(pod, volume)
+                except MountError as error:
+                    self._event(pod, f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}')
+
+    def _config(self) -> dict[str, str]:
+        cluster = self._ctx.store.get(self._cluster_id)
+        profile = addons.profile_of(cluster, ADDON) if cluster else {}
+        return (profile.get("config") or {}) if profile.get("enabled") else {}
+
+    def _enabled(self) -> bool:
+        cluster = self._ctx.store.get(self._cluster_id)
+        return cluster is not None and bool(addons.profile_of(cluster, ADDON).get("enabled"))

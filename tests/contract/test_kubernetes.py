@@ -1,0 +1,342 @@
+"""AKS through plain HTTPS and kubectl: a real control plane, Azure RBAC, add-ons, mounts of Key Vault secrets."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+import yaml
+from aksops_sandbox.tools import Tools
+
+AKS = "2026-04-01"
+ROLES = "2022-04-01"
+SERVER_APP = "6dae42f8-4368-4678-94ff-3960e28e3630"
+CLUSTER_ADMIN = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
+READER = "7f6c6a51-bcf8-4ba2-9220-52d62157d7db"
+SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+
+
+def definition(**properties):
+    """A cluster's body, as small as Azure takes it."""
+    pool = {"name": "system", "mode": "System", "count": 2, "vmSize": "Standard_D4ds_v5"}
+    return {
+        "location": "westeurope",
+        "identity": {"type": "SystemAssigned"},
+        "properties": {
+            "dnsPrefix": "kube",
+            "kubernetesVersion": "1.36",
+            "disableLocalAccounts": True,
+            "aadProfile": {"managed": True, "enableAzureRBAC": True},
+            "securityProfile": {"workloadIdentity": {"enabled": True}},
+            "agentPoolProfiles": [{**pool, "availabilityZones": ["1", "2", "3"]}],
+            **properties,
+        },
+    }
+
+
+class Cluster:
+    """A cluster, and kubectl in its environment with an account's Entra token."""
+
+    def __init__(self, client, path):
+        self.client = client
+        self.path = path
+        answer = client.arm("POST", f"{path}/listClusterUserCredential", AKS)
+        self.kubeconfig = yaml.safe_load(base64.b64decode(answer.json["kubeconfigs"][0]["value"]))
+        self.entry = self.kubeconfig["clusters"][0]["cluster"]
+
+    @property
+    def properties(self):
+        return self.client.arm("GET", self.path, AKS).json["properties"]
+
+    def put(self, change):
+        """Read, change and write the cluster, as aks_addons does."""
+        body = self.client.arm("GET", self.path, AKS).json
+        change(body["properties"])
+        return self.client.arm("PUT", self.path, AKS, body)
+
+    def kubectl(self, folder, *argv, who=None, stdin=None):
+        """Exit code and output of kubectl; the token goes by a file that only this test reads."""
+        who = who or self.client
+        authority = Path(folder) / "ca.crt"
+        authority.write_bytes(base64.b64decode(self.entry["certificate-authority-data"]))
+        config = Path(folder) / "kubeconfig"
+        user = {"name": "me", "user": {"token": who.token(SERVER_APP)}}
+        cluster = {"name": "c", "cluster": {"server": self.entry["server"], "certificate-authority": str(authority)}}
+        context = {"name": "c", "context": {"cluster": "c", "user": "me"}}
+        content = {"clusters": [cluster], "users": [user], "contexts": [context], "current-context": "c"}
+        config.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **content}))
+        argv = [str(Tools().path("kubectl")), "--kubeconfig", str(config), *argv]
+        done = subprocess.run(
+            argv, env={**who.env, "HOME": str(folder)}, capture_output=True, text=True, timeout=60, input=stdin
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def json(self, folder, *argv):
+        code, text = self.kubectl(folder, *argv, "-o", "json")
+        assert code == 0, text
+        return json.loads(text)
+
+
+def assign(client, scope, role, principal):
+    """Make a role assignment; returns its id."""
+    full = scope if scope.startswith("/subscriptions/") else f"{client.subscription}{scope}"
+    path = f"{full}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+    role_id = f"{client.subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+    properties = {"roleDefinitionId": role_id, "principalId": principal, "principalType": "ServicePrincipal"}
+    answer = client.arm("PUT", path, ROLES, {"properties": properties})
+    assert answer.status == 201, answer.body
+    return path
+
+
+def eventually(check, seconds=30.0):
+    """Wait until check() gives something true; returns it."""
+    end = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.3)
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster(client):
+    path = client.group("kube") + "/providers/Microsoft.ContainerService/managedClusters/kube"
+    answer = client.arm("PUT", path, AKS, definition())
+    assert answer.status == 200, answer.body
+    found = Cluster(client, path)
+    assign(client, path, CLUSTER_ADMIN, client.env["AKSOPS_PRINCIPAL_ID"])
+    yield found
+    assert client.arm("DELETE", path, AKS).status == 202
+
+
+def test_a_cluster_looks_as_on_azure(cluster):
+    properties = cluster.properties
+    assert properties["provisioningState"] == "Succeeded"
+    assert properties["fqdn"].endswith(".hcp.westeurope.azmk8s.io")
+    assert properties["currentKubernetesVersion"].startswith("1.36.")
+    assert properties["nodeResourceGroup"] == "MC_kube_kube_westeurope"
+    assert properties["identityProfile"]["kubeletidentity"]["resourceId"].endswith("/kube-agentpool")
+    assert cluster.entry["server"] == f"https://{properties['fqdn']}:443"
+    assert cluster.kubeconfig["users"][0]["user"]["exec"]["command"] == "kubelogin"
+    issuer = properties["oidcIssuerProfile"]["issuerURL"]
+    document = cluster.client.send("GET", f"{issuer}.well-known/openid-configuration").json
+    assert document["issuer"] == issuer
+    assert cluster.client.send("GET", document["jwks_uri"]).json["keys"][0]["kty"] == "RSA"
+
+
+def test_local_accounts_are_refused(cluster):
+    answer = cluster.client.arm("POST", f"{cluster.path}/listClusterAdminCredential", AKS)
+    assert (answer.status, answer.code) == (400, "BadRequest")
+
+
+def test_nodes_come_and_go_with_their_pool(cluster, tmp_path):
+    pool = f"{cluster.path}/agentPools/user"
+    body = {"properties": {"count": 2, "vmSize": "Standard_D8ds_v5", "nodeLabels": {"tier": "apps"}}}
+    assert cluster.client.arm("PUT", pool, AKS, body).status == 200
+    nodes = cluster.json(tmp_path, "get", "nodes", "-l", "agentpool=user")["items"]
+    assert [item["metadata"]["labels"]["tier"] for item in nodes] == ["apps", "apps"]
+    assert nodes[0]["metadata"]["name"].startswith("aks-user-")
+    assert nodes[0]["metadata"]["name"].endswith("-vmss000000")
+    assert nodes[0]["status"]["capacity"]["cpu"] == "8"
+    body["properties"]["count"] = 1
+    assert cluster.client.arm("PUT", pool, AKS, body).status == 200
+    assert len(cluster.json(tmp_path, "get", "nodes", "-l", "agentpool=user")["items"]) == 1
+    assert cluster.client.arm("DELETE", pool, AKS).status in {202, 204}
+    assert cluster.json(tmp_path, "get", "nodes", "-l", "agentpool=user")["items"] == []
+
+
+def test_azure_rbac_decides_inside_the_cluster(cluster, sandbox, tmp_path):
+    second = sandbox.client(account="second")
+    code, text = cluster.kubectl(tmp_path, "get", "pods", "-n", "kube-system", who=second)
+    assert code == 1
+    assert "Microsoft.ContainerService/managedClusters/pods/read" in text
+    scope = f"{cluster.client.subscription}{cluster.path}/namespaces/kube-system"
+    assign(cluster.client, scope, READER, second.env["AKSOPS_PRINCIPAL_ID"])
+    time.sleep(1.1)  # the API server keeps a refusal for a second
+    assert cluster.kubectl(tmp_path, "get", "pods", "-n", "kube-system", who=second)[0] == 0
+    assert cluster.kubectl(tmp_path, "get", "pods", "-n", "default", who=second)[0] == 1
+    assert cluster.kubectl(tmp_path, "delete", "pods", "--all", "-n", "kube-system", who=second)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"kubernetesVersion": "1.29.4"}, "K8sVersionNotSupported"),
+        ({"networkProfile": {"serviceCidr": "10.1.0.0/16", "dnsServiceIP": "10.2.0.10"}}, "InvalidDNSServiceIP"),
+        ({"networkProfile": {"networkPluginMode": "overlay", "podCidr": "10.0.0.0/8"}}, "ServiceCidrOverlapPodCidr"),
+        ({"networkProfile": {"networkPluginMode": "overlay", "podCidr": "172.30.0.0/16"}}, "ReservedCIDR"),
+        ({"agentPoolProfiles": [{"name": "user", "mode": "User", "count": 1}]}, "MustDefineAtLeastOneSystemPool"),
+        ({"agentPoolProfiles": [{"name": "Bad_Name", "mode": "System", "count": 1}]}, "InvalidParameter"),
+        ({"aadProfile": None}, "BadRequest"),
+    ],
+)
+def test_bad_clusters_are_refused_before_anything_is_made(client, change, code):
+    path = client.group("kube-bad") + "/providers/Microsoft.ContainerService/managedClusters/bad"
+    answer = client.arm("PUT", path, AKS, definition(**change))
+    assert (answer.status, answer.code) == (400, code)
+    assert client.arm("GET", path, AKS).status == 404
+
+
+def test_a_stale_etag_is_refused(cluster):
+    body = cluster.client.arm("GET", cluster.path, AKS).json
+    url = f"https://management.azure.com{body['id']}?api-version={AKS}"
+    headers = {"Authorization": f"Bearer {cluster.client.token()}", "If-Match": '"stale"'}
+    answer = cluster.client.send("PUT", url, body, headers)
+    assert (answer.status, answer.code) == (412, "EtagMismatch")
+
+
+def test_an_add_on_comes_with_identity_and_leaves_with_it(cluster, tmp_path):
+    def switch(enabled):
+        def change(properties):
+            properties.setdefault("addonProfiles", {})["azurepolicy"] = {"enabled": enabled}
+
+        assert cluster.put(change).status == 200
+
+    switch(True)
+    identity = cluster.properties["addonProfiles"]["azurepolicy"]["identity"]
+    assert identity["resourceId"].endswith("/userAssignedIdentities/azurepolicy-kube")
+    eventually(
+        lambda: (
+            cluster.json(tmp_path, "get", "deployment", "azure-policy", "-n", "kube-system")["status"].get(
+                "readyReplicas"
+            )
+            == 1
+        )
+    )
+    switch(False)
+    assert cluster.properties["addonProfiles"]["azurepolicy"] == {"enabled": False, "config": None}
+    assert cluster.kubectl(tmp_path, "get", "deployment", "azure-policy", "-n", "kube-system")[0] == 1
+    assert cluster.client.arm("GET", identity["resourceId"], "2024-11-30").status == 404
+
+
+MANIFEST = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: shop, annotations: {azure.workload.identity/client-id: "%(client)s"}}
+---
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: shop}
+spec:
+  provider: azure
+  parameters:
+    keyvaultName: %(vault)s
+    clientID: %(client)s
+    tenantId: %(tenant)s
+    objects: |
+      array:
+        - |
+          objectName: password
+          objectType: secret
+  secretObjects:
+  - secretName: shop-synced
+    type: Opaque
+    data: [{objectName: password, key: password}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: shop, labels: {azure.workload.identity/use: "true"}}
+spec:
+  serviceAccountName: shop
+  containers:
+  - name: shop
+    image: example.azurecr.io/shop@sha256:0
+    volumeMounts: [{name: secrets, mountPath: /secrets, readOnly: true}]
+  volumes:
+  - name: secrets
+    csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: shop}}
+"""
+
+
+def test_a_pod_starts_once_its_identity_may_read_the_vault(cluster, tmp_path):
+    client = cluster.client
+
+    def enable(properties):
+        config = {"enableSecretRotation": "true", "rotationPollInterval": "2s"}
+        properties.setdefault("addonProfiles", {})["azureKeyvaultSecretsProvider"] = {"enabled": True, "config": config}
+
+    assert cluster.put(enable).status == 200
+    vault = f"kube-{uuid.uuid4().hex[:10]}"
+    vault_id = f"/resourceGroups/kube/providers/Microsoft.KeyVault/vaults/{vault}"
+    tenant = client.env["ARM_TENANT_ID"]
+    settings = {"tenantId": tenant, "sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": True}
+    body = {"location": "westeurope", "properties": settings}
+    assert client.arm("PUT", vault_id, "2026-02-01", body).status in {200, 201}
+    assign(client, vault_id, SECRETS_OFFICER, client.env["AKSOPS_PRINCIPAL_ID"])
+    secret = f"https://{vault}.vault.azure.net/secrets/password?api-version=7.6"
+    first = client.bearer("PUT", secret, {"value": "horse battery"}, "https://vault.azure.net").json
+
+    identity_id = "/resourceGroups/kube/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shop"
+    identity = client.arm("PUT", identity_id, "2024-11-30", {"location": "westeurope"}).json["properties"]
+    text = MANIFEST % {"client": identity["clientId"], "vault": vault, "tenant": tenant}
+    code, output = cluster.kubectl(tmp_path, "apply", "-f", "-", stdin=text)
+    assert code == 0, output
+
+    def last_failure(part):
+        events = cluster.json(tmp_path, "get", "events", "--field-selector", "involvedObject.name=shop")["items"]
+        return [item for item in events if item["reason"] == "FailedMount" and part in item["message"]]
+
+    def pod():
+        return cluster.json(tmp_path, "get", "pod", "shop")
+
+    eventually(lambda: last_failure("AADSTS700213"))  # no federated credential yet
+    assert pod()["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == "ContainerCreating"
+    federated = {
+        "issuer": cluster.properties["oidcIssuerProfile"]["issuerURL"],
+        "subject": "system:serviceaccount:default:shop",
+        "audiences": ["api://AzureADTokenExchange"],
+    }
+    path = f"{identity_id}/federatedIdentityCredentials/kube"
+    assert client.arm("PUT", path, "2024-11-30", {"properties": federated}).status in {200, 201}
+    eventually(lambda: last_failure("RESPONSE 403"))  # a token, but no role on the vault
+    assert pod()["status"]["phase"] == "Pending"
+    assign(client, vault_id, SECRETS_USER, identity["principalId"])
+    eventually(lambda: pod()["status"]["phase"] == "Running")
+
+    environment = {item["name"]: item.get("value") for item in pod()["spec"]["containers"][0]["env"]}
+    assert environment["AZURE_CLIENT_ID"] == identity["clientId"]
+
+    def mounted():
+        name = "shop-default-shop"
+        status = cluster.json(tmp_path, "get", "secretproviderclasspodstatus", name)["status"]
+        return {item["id"]: item["version"] for item in status["objects"]}
+
+    assert mounted() == {"secret/password": first["id"].rsplit("/", 1)[-1]}
+    second = client.bearer("PUT", secret, {"value": "rotated"}, "https://vault.azure.net").json
+    eventually(lambda: mounted() == {"secret/password": second["id"].rsplit("/", 1)[-1]})
+    synced = cluster.json(tmp_path, "get", "secret", "shop-synced")
+    assert base64.b64decode(synced["data"]["password"]) == b"rotated"
+
+
+def test_a_private_api_server_is_reached_from_inside_only(sandbox, client, tmp_path):
+    path = client.group("kube-private") + "/providers/Microsoft.ContainerService/managedClusters/private"
+    body = definition(apiServerAccessProfile={"enablePrivateCluster": True}, dnsPrefix="private")
+    answer = client.arm("PUT", path, AKS, body)
+    assert answer.status == 200, answer.body
+    try:
+        assert "fqdn" not in answer.json["properties"]
+        private = Cluster(client, path)
+        assert ".privatelink.westeurope.azmk8s.io" in private.entry["server"]
+        assign(client, path, CLUSTER_ADMIN, client.env["AKSOPS_PRINCIPAL_ID"])
+        assert private.kubectl(tmp_path, "get", "nodes")[0] == 0
+        assert private.kubectl(tmp_path, "get", "nodes", who=sandbox.client("outside"))[0] == 1
+    finally:
+        assert client.arm("DELETE", path, AKS).status == 202
+    assert client.arm("GET", "/resourceGroups/MC_kube-private_private_westeurope", "2023-07-01").status == 404
+
+
+def test_a_cluster_survives_down_and_up(cluster, sandbox, tmp_path):
+    code, text = cluster.kubectl(tmp_path, "create", "configmap", "kept", "--from-literal=a=b")
+    assert code == 0, text
+    before = cluster.entry["server"]
+    sandbox.run("down")
+    sandbox.run("up")
+    again = Cluster(sandbox.client(), cluster.path)
+    assert again.entry["server"] == before
+    assert again.json(tmp_path, "get", "configmap", "kept")["data"] == {"a": "b"}
+    assert cluster.kubectl(tmp_path, "delete", "configmap", "kept")[0] == 0
