@@ -39,7 +39,7 @@ _ARM_KEY: dict[str, Any] = {
 
 _SECRET: dict[str, Any] = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent"]},
     "value": {"type": "str", "no_log": True},
     "value_file": {"type": "str"},
     "value_env": {"type": "str"},
@@ -73,6 +73,8 @@ SECRETS_ARG_SPEC: dict[str, Any] = {
         "options": _SECRET,
         "mutually_exclusive": [("value", "value_file", "value_env", "generate", "template", "arm_key")],
     },
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "tags": {"type": "dict", "default": {}},
     "compare": {"type": "str", "choices": COMPARE, "default": "value"},
     "fingerprint_key": {"type": "str", "no_log": True},
     "fingerprint_key_id": {"type": "str", "default": "1", "no_log": False},

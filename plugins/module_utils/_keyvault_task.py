@@ -84,15 +84,14 @@ def interpret(
 def _secret(item: Mapping[str, Any], params: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Desired, Source]:
     given = [name for name in SOURCES if item.get(name) is not None]
     kind = SOURCES[given[0]] if given else "none"
-    source = Source()
-    if item["state"] == "present":
-        source = _source(kind, item, params, environ)
+    state = item.get("state") or params.get("state", "present")
+    source = _source(kind, item, params, environ) if state == "present" else Source()
     desired = Desired(
         name=item["name"],
-        state=item["state"],
-        source=kind if item["state"] == "present" else "none",
+        state=state,
+        source=kind if state == "present" else "none",
         compare=item.get("compare") or params.get("compare", "value"),
-        tags=_texts(item.get("tags")),
+        tags=_texts(item.get("tags"), params.get("tags") or {}),
         content_type=item.get("content_type"),
         enabled=item.get("enabled"),
         not_before=_time("not_before", item.get("not_before")),
@@ -149,8 +148,11 @@ def _sized(value: str) -> str:
     return value
 
 
-def _texts(tags: Mapping[str, Any] | None) -> dict[str, str] | None:
-    return None if tags is None else {str(name): str(text) for name, text in tags.items()}
+def _texts(tags: Mapping[str, Any] | None, common: Mapping[str, Any]) -> dict[str, str] | None:
+    """The tags of a secret over those of all; None where neither is given."""
+    if tags is None and not common:
+        return None
+    return {str(name): str(text) for name, text in {**common, **(tags or {})}.items()}
 
 
 def _time(name: str, text: str | None) -> int | None:
@@ -188,8 +190,7 @@ class ArmKeys:
 
                 self._client = _arm.client(self._params)
             if key not in self._answers:
-                path = f"{options['resource_id'].rstrip('/')}/{options['action']}"
-                self._answers[key] = self._client.post(path, options["api_version"])
+                self._answers[key] = self._ask(options)
             found: Any = self._answers[key]
         for part in options["path"].split("."):
             found = (
@@ -203,6 +204,15 @@ class ArmKeys:
                 f"{options['action']} of {name} has no text at '{options['path']}'; is key authentication off?"
             )
         return found
+
+    def _ask(self, options: Mapping[str, str]) -> dict[str, Any]:
+        resource, version = options["resource_id"].rstrip("/"), options["api_version"]
+        if options["action"] != "read":
+            return dict(self._client.post(f"{resource}/{options['action']}", version))
+        found = self._client.get(resource, version)
+        if found is None:
+            raise AksPlatformError(f"{resource} does not exist")
+        return dict(found)
 
 
 def client(params: Mapping[str, Any], uri: str) -> VaultClient:

@@ -51,9 +51,9 @@ options:
         description:
           - V(present) creates, updates or recovers the secret.
           - V(absent) soft-deletes it.
+          - Overrides O(state).
         type: str
         choices: [present, absent]
-        default: present
       value:
         description: The value as text. Mutually exclusive with the other sources.
         type: str
@@ -110,7 +110,7 @@ options:
             type: str
             required: true
           action:
-            description: The action to call.
+            description: The action to call; V(read) reads the resource itself.
             type: str
             default: listKeys
           api_version:
@@ -122,7 +122,7 @@ options:
             type: str
             required: true
       tags:
-        description: Tags to set. Other tags stay unless O(purge_tags=true).
+        description: Tags to set, beside those of O(tags). Other tags stay unless O(purge_tags=true).
         type: dict
       content_type:
         description: Content type; an empty text removes it.
@@ -157,6 +157,15 @@ options:
         description: With O(secrets[].state=absent), destroy the secret for good. Impossible under purge protection.
         type: bool
         default: false
+  state:
+    description: State of the secrets that do not say their own.
+    type: str
+    choices: [present, absent]
+    default: present
+  tags:
+    description: Tags of all secrets; those of a secret win.
+    type: dict
+    default: {}
   compare:
     description:
       - How to find out whether a value differs.
