@@ -1,7 +1,7 @@
 """Argo CD's application controller and repo server as processes, for clusters that have Argo CD installed.
 
-kwok's pods run nothing. So where a cluster holds the controller's StatefulSet, the sandbox runs Argo CD itself beside it:
-the real binaries, with the rights of the chart's own service account, until the StatefulSet goes.
+kwok's pods run nothing. So where a cluster holds the controller's StatefulSet, the sandbox runs Argo CD itself beside
+it: the real binaries, with the rights of the chart's own service account, until the StatefulSet goes.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class ArgoCd:
             self._plane.client.merge(f"{collection}/{application['metadata']['name']}", note)
         return len(applications)
 
-    # Watching ----------------------------------------------------------------------------------------------------------
+    # Watching -------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -129,7 +129,7 @@ class ArgoCd:
         for _ in client.watch(_STATEFUL_SETS, _WATCH_SECONDS, labelSelector=_SELECTOR, resourceVersion=version):
             return
 
-    # Processes ---------------------------------------------------------------------------------------------------------
+    # Processes ------------------------------------------------------------------------------------------------------
 
     @property
     def _names(self) -> list[str]:
@@ -173,8 +173,9 @@ class ArgoCd:
                 "--status-processors=4", "--operation-processors=2", "--kubectl-parallelism-limit=4",
             ],
             env={
-                **base, "ARGOCD_BINARY_NAME": CONTROLLER, "ARGOCD_FAKE_IN_CLUSTER": "true", "KUBECONFIG": str(kubeconfig),
-                "ARGOCD_RECONCILIATION_TIMEOUT": resync, "ARGOCD_RECONCILIATION_JITTER": jitter, "GOMEMLIMIT": "250MiB",
+                **base, "ARGOCD_BINARY_NAME": CONTROLLER, "ARGOCD_FAKE_IN_CLUSTER": "true",
+                "KUBECONFIG": str(kubeconfig), "ARGOCD_RECONCILIATION_TIMEOUT": resync,
+                "ARGOCD_RECONCILIATION_JITTER": jitter, "GOMEMLIMIT": "250MiB",
             },
             cwd=self._folder,
         )  # fmt: skip
@@ -185,8 +186,16 @@ class ArgoCd:
     def _start_redis(self, password: str) -> int:
         port = self._port("redis")
         config = self._folder / "redis.conf"
-        lines = ("bind 127.0.0.1", f"port {port}", f"requirepass {password}", 'save ""', "maxmemory 64mb", "appendonly no",
-                 "maxmemory-policy allkeys-lru", f"dir {self._folder / 'tmp'}")  # fmt: skip
+        lines = (
+            "bind 127.0.0.1",
+            f"port {port}",
+            f"requirepass {password}",
+            'save ""',
+            "appendonly no",
+            "maxmemory 64mb",
+            "maxmemory-policy allkeys-lru",
+            f"dir {self._folder / 'tmp'}",
+        )
         write_private(config, "\n".join(lines) + "\n")
         binary = self._ctx.tools.path("redis-server")
         self._ctx.supervisor.start(
@@ -227,7 +236,7 @@ class ArgoCd:
             "GIT_CONFIG_NOSYSTEM": "1",
         }
 
-    # What other parts of Argo CD do at their start ---------------------------------------------------------------------
+    # What other parts of Argo CD do at their start ------------------------------------------------------------------
 
     def _initialise(self, namespace: str) -> str:
         """Do what argocd-server and the chart's redis-secret-init job do; returns the Redis password."""

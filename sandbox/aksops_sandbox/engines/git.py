@@ -69,7 +69,8 @@ class GitServer:
         """Serve one request of the smart HTTP protocol, reading only. Raises GitError where git itself fails."""
         service = path.rsplit("/", 1)[-1]
         if service == "git-receive-pack" or "service=git-receive-pack" in query:
-            return 403, {"Content-Type": "text/plain"}, b"This repository is read-only: use 'aksops-sandbox git publish'."
+            message = b"This repository is read-only: publish with 'aksops-sandbox call git-publish'."
+            return 403, {"Content-Type": "text/plain"}, message
         if headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         environment = {

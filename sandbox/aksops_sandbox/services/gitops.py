@@ -1,4 +1,4 @@
-"""GitOps: a git host with the checkout's charts, and Argo CD for the clusters that have it."""
+"""What stands beside each running cluster (Argo CD, the metrics API), and a git host with the checkout's charts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.engines.argocd import ArgoCd
 from aksops_sandbox.engines.git import GitError, GitServer
+from aksops_sandbox.engines.kubernetes import KubernetesError
+from aksops_sandbox.engines.metrics import MetricsServer
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services.base import Service
 
@@ -25,7 +27,7 @@ _PAUSE = 1.0
 
 
 class GitOpsService(Service):
-    """dev.azure.com, read-only, and the supervision of Argo CD.
+    """dev.azure.com, read-only, and the engines beside the clusters.
 
     At start the checkout's `charts/` are published as https://dev.azure.com/sandbox/platform/_git/platform.
     """
@@ -34,7 +36,7 @@ class GitOpsService(Service):
         super().__init__()
         self.hosts = [(r"dev\.azure\.com", self._answer)]
         self._server: GitServer | None = None
-        self._engines: dict[str, ArgoCd] = {}
+        self._beside: dict[str, Beside] = {}
         self._ended = threading.Event()
         self._lock = threading.Lock()
 
@@ -43,15 +45,15 @@ class GitOpsService(Service):
         ctx.admin_commands["git-publish"] = self.publish
         if (CHECKOUT / "charts").is_dir():
             self.publish(ctx, {})
-        threading.Thread(target=self._run, args=(ctx,), name="argocd", daemon=True).start()
+        threading.Thread(target=self._run, args=(ctx,), name="beside the clusters", daemon=True).start()
 
     def stop(self, ctx: Sandbox) -> None:
         self._ended.set()
         with self._lock:
-            engines = list(self._engines.values())
-            self._engines.clear()
-        for engine in engines:
-            engine.stop()
+            ending = list(self._beside.values())
+            self._beside.clear()
+        for beside in ending:
+            beside.stop()
 
     def publish(self, ctx: Sandbox, argument: dict[str, Any]) -> dict[str, Any]:
         """Command `git-publish`: `directory` (default: the checkout), `folders`, `repository`, `branch`.
@@ -64,15 +66,16 @@ class GitOpsService(Service):
         if "://" in name:
             name = urlsplit(name).path.strip("/")
         try:
-            commit, changed = self._server.publish(name, directory, tuple(argument.get("folders") or ("charts",)), branch)
+            folders = tuple(argument.get("folders") or ("charts",))
+            commit, changed = self._server.publish(name, directory, folders, branch)
         except (GitError, OSError) as error:
             raise AzureError(400, "PublishFailed", f"Nothing was published from {directory}: {error}") from None
         refreshed = 0
         if changed:
             with self._lock:
-                engines = list(self._engines.values())
+                engines = [beside.argocd for beside in self._beside.values()]
             for engine in engines:
-                with contextlib.suppress(OSError, RuntimeError):
+                with contextlib.suppress(OSError, RuntimeError, KubernetesError):
                     refreshed += engine.refresh()
         return {
             "repository": f"https://dev.azure.com/{name}",
@@ -86,27 +89,45 @@ class GitOpsService(Service):
         assert self._server is not None
         query = urlsplit(request.raw_path).query
         try:
-            status, headers, body = self._server.answer(request.method, request.path, query, request.headers, request.body)
+            answer = self._server.answer(request.method, request.path, query, request.headers, request.body)
         except (GitError, OSError) as error:
             raise AzureError(500, "GitFailed", str(error)) from None
-        return Response(status, headers, body)
+        return Response(*answer)
 
-    # Argo CD -----------------------------------------------------------------------------------------------------------
+    # Beside the clusters --------------------------------------------------------------------------------------------
 
     def _run(self, ctx: Sandbox) -> None:
-        """One engine for each running control plane."""
+        """One set of engines for each running control plane."""
         while not self._ended.wait(_PAUSE):
             planes = running_planes(ctx)
             with self._lock:
                 if self._ended.is_set():
                     return
-                gone = [self._engines.pop(key) for key in list(self._engines) if self._engines[key].plane is not planes.get(key)]
-                new = {key: ArgoCd(ctx, plane) for key, plane in planes.items() if key not in self._engines}
-                self._engines.update(new)
-            for engine in gone:
-                engine.stop()
-            for engine in new.values():
-                engine.start()
+                gone = [key for key, beside in self._beside.items() if beside.plane is not planes.get(key)]
+                old = [self._beside.pop(key) for key in gone]
+                new = {key: Beside(ctx, plane) for key, plane in planes.items() if key not in self._beside}
+                self._beside.update(new)
+            for beside in old:
+                beside.stop()
+            for beside in new.values():
+                beside.start()
+
+
+class Beside:
+    """The engines of one cluster."""
+
+    def __init__(self, ctx: Sandbox, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.argocd = ArgoCd(ctx, plane)
+        self._metrics = MetricsServer(ctx, plane)
+
+    def start(self) -> None:
+        self._metrics.start()
+        self.argocd.start()
+
+    def stop(self) -> None:
+        self.argocd.stop()
+        self._metrics.stop()
 
 
 def running_planes(ctx: Sandbox) -> dict[str, ControlPlane]:

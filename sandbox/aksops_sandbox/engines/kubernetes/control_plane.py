@@ -223,6 +223,7 @@ class ControlPlane:
                 f"--cluster-signing-key-file={authority.key}",
                 "--controllers=*,-node-ipam-controller,-node-route-controller,-service-lb-controller",
                 "--profiling=false",
+                "--horizontal-pod-autoscaler-sync-period=3s",
                 "--kube-api-qps=100",
                 "--kube-api-burst=200",
             ],
