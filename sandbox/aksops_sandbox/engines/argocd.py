@@ -229,8 +229,8 @@ class ArgoCd:
         proxy = f"http://127.0.0.1:{self._ctx.ports.get_held('proxy-inside')}"
         bundle = str(self._ctx.home.path / "pki" / "bundle.pem")
         return {
-            **{name: proxy for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")},
-            **{name: "127.0.0.1,localhost" for name in ("NO_PROXY", "no_proxy")},
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), proxy),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"),
             "SSL_CERT_FILE": bundle,
             "GIT_SSL_CAINFO": bundle,
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -251,7 +251,10 @@ class ArgoCd:
             client.merge(f"{secret}/argocd-secret", {"stringData": {"server.secretkey": secrets.token_urlsafe(32)}})
         settings = client.get(api_path("v1", "configmaps", namespace, "argocd-cm")) or {}
         if (settings.get("data") or {}).get("admin.enabled") != "false":
-            initial = {"metadata": {"name": "argocd-initial-admin-secret"}, "stringData": {"password": secrets.token_urlsafe(12)}}
+            initial = {
+                "metadata": {"name": "argocd-initial-admin-secret"},
+                "stringData": {"password": secrets.token_urlsafe(12)},
+            }
             with contextlib.suppress(KubernetesError):
                 client.create(secret, initial)
         project = {
@@ -280,7 +283,10 @@ class ArgoCd:
             "clusters": [
                 {
                     "name": "in-cluster",
-                    "cluster": {"server": f"https://127.0.0.1:{self._plane.port}", "certificate-authority-data": authority},
+                    "cluster": {
+                        "server": f"https://127.0.0.1:{self._plane.port}",
+                        "certificate-authority-data": authority,
+                    },
                 }
             ],
             "users": [{"name": CONTROLLER, "user": {"tokenFile": str(self._token)}}],
