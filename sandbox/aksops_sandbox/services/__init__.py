@@ -11,10 +11,12 @@ from aksops_sandbox.services.gitops import GitOpsService
 from aksops_sandbox.services.identity import ManagedIdentityService
 from aksops_sandbox.services.keyvault import KeyVaultService
 from aksops_sandbox.services.loadtest import LoadTestService
+from aksops_sandbox.services.locks import LocksService
 from aksops_sandbox.services.monitor import MonitorService
 from aksops_sandbox.services.network import NetworkService
 from aksops_sandbox.services.postgresql import PostgresqlService
 from aksops_sandbox.services.redis import RedisService
+from aksops_sandbox.services.registry import RegistryService
 from aksops_sandbox.services.servicebus import ServiceBusService
 from aksops_sandbox.services.storage import StorageService
 from aksops_sandbox.services.subscriptions import SubscriptionsService
@@ -31,8 +33,10 @@ SERVICES: list[type[Service]] = [
     NetworkService,
     ServiceBusService,
     RedisService,
+    RegistryService,
     MonitorService,
     LoadTestService,
+    LocksService,
     PostgresqlService,
     StorageService,
 ]
