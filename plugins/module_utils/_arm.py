@@ -47,7 +47,8 @@ class ArmClient:
     """Reads and writes resources by id; every write waits for the operation that it started.
 
     :param credential: anything with get_token(*scopes).
-    :param endpoint: address of ARM without a trailing slash.
+    :param endpoint: address of ARM without a trailing slash, or of a data plane that speaks as ARM does (Key Vault).
+    :param scope: what the token is for; the endpoint's own by default.
     :param timeout: seconds that one long-running operation may take.
     :param progress: gets one sentence before every pause of a wait.
     :param sender: C((method, url, headers, body) -> Answer) in place of the SDK's pipeline, for tests.
@@ -59,6 +60,7 @@ class ArmClient:
         *,
         user_agent: str = USER_AGENT,
         endpoint: str = _auth.CLOUDS["AzureCloud"][1],
+        scope: str | None = None,
         timeout: float = 3600,
         progress: Progress | None = None,
         sender: t.Callable[[str, str, dict[str, str], t.Any], Answer] | None = None,
@@ -66,6 +68,7 @@ class ArmClient:
         self._credential = credential
         self._user_agent = user_agent
         self._endpoint = endpoint.rstrip("/")
+        self._scope = scope or f"{self._endpoint}/.default"
         self._timeout = timeout
         self._progress = progress
         self._send = sender or self._send_by_sdk
@@ -250,7 +253,7 @@ class ArmClient:
 
     def _send_by_sdk(self, method: str, url: str, headers: dict[str, str], body: t.Any) -> Answer:
         if self._pipeline is None:
-            self._pipeline = _pipeline(self._credential, self._endpoint, self._user_agent)
+            self._pipeline = _pipeline(self._credential, self._endpoint, self._scope, self._user_agent)
         from azure.core.exceptions import AzureError
         from azure.core.rest import HttpRequest
 
@@ -272,7 +275,7 @@ class ArmClient:
         return Answer(response.status_code, lower, parsed if isinstance(parsed, dict) else {"value": parsed})
 
 
-def _pipeline(credential: t.Any, endpoint: str, user_agent: str) -> t.Any:
+def _pipeline(credential: t.Any, endpoint: str, scope: str, user_agent: str) -> t.Any:
     try:
         from azure.core.pipeline import policies
         from azure.mgmt.core import ARMPipelineClient
@@ -286,7 +289,7 @@ def _pipeline(credential: t.Any, endpoint: str, user_agent: str) -> t.Any:
             policies.RequestIdPolicy(),
             policies.UserAgentPolicy(base_user_agent=user_agent),
             policies.RetryPolicy(retry_total=6, retry_backoff_factor=0.8, retry_backoff_max=30),
-            ARMChallengeAuthenticationPolicy(credential, f"{endpoint}/.default"),
+            ARMChallengeAuthenticationPolicy(credential, scope),
         ],
     )
 

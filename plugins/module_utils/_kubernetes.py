@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 import typing as t
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -217,8 +216,3 @@ def wait_workloads(
         return not lines, "; ".join(lines) or "ready"
 
     poll(check, timeout=timeout, interval=interval, describe="the add-ons' workloads", progress=progress)
-
-
-def monotonic_left(deadline: float) -> float:
-    """Return the seconds left until C(deadline) on the monotonic clock, at least 0."""
-    return max(0.0, deadline - time.monotonic())

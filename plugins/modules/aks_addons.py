@@ -196,6 +196,10 @@ addons:
         client_id: 8f4ba9c6-96a4-4dbf-8f19-53b2ac1e7d4b
         object_id: 3b1ac2a6-0b1f-4d1c-9f33-e9e1c52bd6a7
         resource_id: /subscriptions/x/resourceGroups/MC/providers/Microsoft.ManagedIdentity/userAssignedIdentities/y
+cluster:
+  description: The same facts as M(aksops.platform.aks_addons_info) returns.
+  returned: when the cluster exists
+  type: dict
 cluster_exists:
   description: Whether the cluster exists.
   returned: success
@@ -265,6 +269,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     }
     if cluster is not None:
         result["addons"] = _aks_addons_plan.describe(cluster)
+        result["cluster"] = _aks.facts(cluster)
     if module._diff:
         result["diff"] = {"before": plan.before, "after": plan.after}
     return result

@@ -11,6 +11,7 @@ short_description: Read add-ons and features of an AKS cluster
 version_added: 0.1.0
 description:
   - Returns the state of every add-on and feature that M(aksops.platform.aks_addons) can set.
+  - Can wait for the workloads that AKS deploys for them, and name those that do not become ready.
 options:
   cluster_id:
     description: Resource id of the cluster. Instead of O(resource_group) and O(name).
@@ -22,6 +23,35 @@ options:
     description: Name of the cluster.
     type: str
     aliases: [cluster_name]
+  kubernetes:
+    description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it. For O(wait_for).
+    type: dict
+    suboptions:
+      host:
+        description: Address of the API server.
+        type: str
+        required: true
+      ca_path:
+        description: File with the CA certificates of the API server.
+        type: path
+      token:
+        description: Bearer token.
+        type: str
+        required: true
+  wait_for:
+    description: Features whose workloads in the cluster are to be ready before the module returns.
+    type: list
+    elements: str
+    choices: [azure_policy, ingress_application_gateway, keyvault_secrets_provider, managed_prometheus, oms_agent]
+    default: []
+  wait_timeout:
+    description: How many seconds to wait for them at most. The error names the workloads that are not ready.
+    type: int
+    default: 600
+  wait_sleep:
+    description: How many seconds to pause between two looks.
+    type: int
+    default: 3
 extends_documentation_fragment:
   - aksops.platform.azure_auth
   - aksops.platform.attributes.info
@@ -79,16 +109,35 @@ cluster:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _aks, _aks_addons_plan, _arm
+from ansible_collections.aksops.platform.plugins.module_utils import _kubernetes as kube
 from ansible_collections.aksops.platform.plugins.module_utils._auth import AUTH_ARG_SPEC
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
 
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={**AUTH_ARG_SPEC, **_aks.CLUSTER_ARG_SPEC}, supports_check_mode=True, **_aks.CLUSTER_RULES
+        argument_spec={
+            **AUTH_ARG_SPEC,
+            **_aks.CLUSTER_ARG_SPEC,
+            "kubernetes": kube.KUBERNETES_ARG_SPEC,
+            "wait_for": {"type": "list", "elements": "str", "choices": sorted(kube.WORKLOADS), "default": []},
+            "wait_timeout": {"type": "int", "default": 600},
+            "wait_sleep": {"type": "int", "default": 3},
+        },
+        supports_check_mode=True,
+        **_aks.CLUSTER_RULES,
     )
+    params = module.params
     try:
-        found = _arm.client(module.params).get(_aks.cluster_id(module.params), _aks.API_VERSION)
+        found = _arm.client(params).get(_aks.cluster_id(params), _aks.API_VERSION)
+        if found and params["wait_for"] and params["kubernetes"]:
+            kube.wait_workloads(
+                kube.KubernetesClient(**params["kubernetes"]),
+                params["wait_for"],
+                timeout=params["wait_timeout"],
+                interval=params["wait_sleep"],
+                progress=module.debug,
+            )
         module.exit_json(
             changed=False,
             cluster_exists=found is not None,

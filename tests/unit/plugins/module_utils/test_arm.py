@@ -143,7 +143,7 @@ def test_id_without_leading_slash_is_refused():
 
 
 def test_the_pipeline_neither_registers_providers_nor_shows_the_token():
-    pipeline = _arm._pipeline(None, HOST, "x")
+    pipeline = _arm._pipeline(None, HOST, "s/.default", "x")
     names = [type(getattr(node, "_policy", node)).__name__ for node in pipeline._pipeline._impl_policies]
     assert "RetryPolicy" in names
     assert not any("Registration" in name or "Logging" in name for name in names)
