@@ -138,7 +138,6 @@ def pool(profile: dict[str, Any], cluster_properties: dict[str, Any]) -> None:
             "osDiskSizeGB": 128,
             "osDiskType": "Managed",
             "kubeletDiskType": "OS",
-            "workloadRuntime": "OCIContainer",
             "maxPods": 250 if overlay else 30,
             "type": "VirtualMachineScaleSets",
             "enableAutoScaling": False,
