@@ -192,9 +192,11 @@ class Run:
     def _look(self) -> None:
         """One list pass; values that are needed are read while further pages are fetched."""
         reads: dict[str, Future[Current | None]] = {}
-        arm = self._start_arm()
+        arm: dict[str, Future[str]] | None = None
         external = {name for name in self._referenced if name not in self._by_key}
         for page in self._client.secrets():
+            if arm is None:  # not before the first page: two threads must not import the same SDK at once
+                arm = self._start_arm()
             for current in page:
                 key = current.name.lower()
                 item = self._by_key.get(key)
@@ -209,7 +211,7 @@ class Run:
             self._deleted = {current.name.lower(): current for current in self._client.deleted()}
         for key, future in reads.items():
             self._take_read(key, future)
-        for key, future in arm.items():
+        for key, future in (arm or {}).items():
             self._take_arm(key, future)
 
     def _submit(self, function: Callable[..., Any], *args: Any, **options: Any) -> Future[Any]:
