@@ -159,12 +159,28 @@ def redact(text: str, secrets: t.Iterable[str]) -> str:
 
 
 def errors(text: str, limit: int = 4000) -> str:
-    """Return the part of a failed run's output that says what went wrong."""
-    clean = plain(text)
-    start = clean.find("Error: ")
-    found = clean[start:] if start >= 0 else clean
-    found = re.sub(r"\n{3,}", "\n\n", found).strip()
+    """Return what a failed run's output says went wrong: each error once, with the address it is about."""
+    blocks = re.split(r"^[ \t]*Error: ", plain(text), flags=re.MULTILINE)[1:]
+    if not blocks:
+        found = re.sub(r"\n{3,}", "\n\n", plain(text)).strip()
+    else:
+        found = "\n".join(dict.fromkeys(_error(block) for block in blocks))
     return found if len(found) <= limit else f"{found[:limit].rstrip()}\n... ({len(found) - limit} characters more)"
+
+
+def _error(block: str) -> str:
+    """Return one error as one line: what it is about, and what is wrong."""
+    where = re.search(r"^[ \t]*with (\S[^\n]*?),[ \t]*$", block, re.MULTILINE)
+    head = re.split(r"^[ \t]*(?:with \S[^\n]*,|on \S+ line \d+.*)[ \t]*$", block, maxsplit=1, flags=re.MULTILINE)
+    summary = " ".join(head[0].split())
+    # After the quoted source line comes the detail; providers often repeat the summary there.
+    detail = " ".join(line.strip() for line in (head[1] if len(head) > 1 else "").splitlines() if line.strip())
+    detail = re.sub(r"^(?:on \S+ line \d+[^:]*:\s*)?\d+: .*?\{\s*", "", detail)
+    squeezed = re.sub(r"\s", "", summary)
+    parts = [f"{where[1]}:" if where else "", summary]
+    if detail and re.sub(r"\s", "", detail)[:80] not in squeezed:
+        parts.append(detail)
+    return " ".join(part for part in parts if part)
 
 
 def existing(text: str) -> dict[str, str]:

@@ -292,6 +292,25 @@ def secrets_of(folder: Path) -> set[str]:
     return found
 
 
+def terraform_in(folder: Path, processes: Path = Path("/proc")) -> list[int]:
+    """Return the processes of this user that run Terraform in C(folder); none where the system does not tell."""
+    found = []
+    for pid, entry in _terraforms(processes):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").resolve() == folder.resolve():
+                found.append(pid)
+    return found
+
+
+def _terraforms(processes: Path) -> t.Iterator[tuple[int, Path]]:
+    for entry in processes.iterdir() if processes.is_dir() else ():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if (entry / "comm").read_text(encoding="utf-8").strip() in ("terraform", "tofu"):
+                yield int(entry.name), entry
+
+
 def terraform_at_work(backend: dict[str, t.Any], processes: Path = Path("/proc")) -> list[int] | None:
     """Return the processes of this machine that run Terraform on the state that C(backend) names.
 
@@ -300,23 +319,15 @@ def terraform_at_work(backend: dict[str, t.Any], processes: Path = Path("/proc")
     if not (processes / "self").exists():
         return None
     found = []
-    for entry in processes.iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            name = (entry / "comm").read_text(encoding="utf-8").strip()
-        except OSError:
-            continue
-        if name not in ("terraform", "tofu"):
-            continue
+    for pid, entry in _terraforms(processes):
         try:
             state = json.loads((entry / "cwd" / ".terraform" / "terraform.tfstate").read_text(encoding="utf-8"))
         except FileNotFoundError:
             continue
         except (OSError, ValueError):
-            found.append(int(entry.name))
+            found.append(pid)
             continue
         config = (state.get("backend") or {}).get("config") or {}
         if all(config.get(key) == backend.get(key) for key in ("storage_account_name", "container_name", "key")):
-            found.append(int(entry.name))
+            found.append(pid)
     return found

@@ -19,6 +19,7 @@ from ansible_collections.aksops.platform.plugins.module_utils import _terraform_
 from ansible_collections.aksops.platform.plugins.module_utils import _terraform_project as project
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
 from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import StateBlob
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import poll
 
 STORAGE_API = "2025-06-01"
 GROUPS_API = "2025-04-01"
@@ -60,6 +61,7 @@ def prepare(
                 "wait until it ends."
             )
         notes.append(f"a run of {interrupted.get('since', 'unknown time')} did not come to its end")
+        notes += _outlive(folder, params["orphan_timeout"])
         if not local:
             notes += release_lock(None, backend, blob, interrupted=interrupted)
     removed = project.clean(folder)
@@ -102,6 +104,23 @@ def prepare(
         },
         "notes": notes,
     }
+
+
+def _outlive(folder: Path, timeout: float) -> list[str]:
+    """Wait for a Terraform that outlived the run that started it, and return a note about it.
+
+    Ansible's tasks have sessions of their own, so killing the process group of a run leaves its Terraform at work. It
+    is left to finish: interrupted, it would leave what it is making behind as half-made.
+    """
+    waited = project.terraform_in(folder)
+    if waited:
+        poll(
+            lambda: (not project.terraform_in(folder), project.terraform_in(folder)),
+            timeout=timeout,
+            interval=1,
+            describe=f"the Terraform of a killed run (process {waited[0]})",
+        )
+    return [f"waited for its Terraform (process {waited[0]}), which was still at work"] if waited else []
 
 
 def finish(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -224,7 +243,7 @@ def recover(params: dict[str, t.Any], *, arm: Arm, blob: t.Callable[[], StateBlo
         raise AksPlatformError(plans.errors(text))
     _refuse_foreign_groups(params, arm)
     project.write_private(written, known + plans.import_blocks(fresh))
-    notes = [f"took {address} into the state: {item} exists" for address, item in sorted(fresh.items())]
+    notes = [f"took into the state what exists already: {address}" for address in sorted(fresh)]
     return {**_verdict(plans.Plan([], []), ""), "retry": True, "notes": notes}
 
 

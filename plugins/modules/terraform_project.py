@@ -68,6 +68,10 @@ options:
     description: How many operations a plan runs at once.
     type: int
     default: 30
+  orphan_timeout:
+    description: Seconds to wait for a Terraform that outlived the killed run which started it.
+    type: int
+    default: 3600
 extends_documentation_fragment:
   - aksops.platform.azure_auth
   - aksops.platform.attributes
@@ -171,6 +175,7 @@ def argument_spec():
         },
         binary={"type": "str", "default": "terraform"},
         parallelism={"type": "int", "default": 30},
+        orphan_timeout={"type": "int", "default": 3600},
     )
     return spec
 
