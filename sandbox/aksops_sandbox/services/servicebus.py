@@ -242,6 +242,8 @@ class _Entity(ResourceType):
                 raise bad_request("BadRequest", f"The lock duration {properties['lockDuration']} is over PT5M.")
         if "maxDeliveryCount" in properties:
             shapes.between(properties["maxDeliveryCount"], 1, 2147483647, "maxDeliveryCount", "BadRequest")
+        if properties.get("maxSizeInMegabytes") == 0:  # 0 asks for the default: azurerm sends it where nothing is set
+            properties["maxSizeInMegabytes"] = self.preset["maxSizeInMegabytes"]
         if properties.get("maxSizeInMegabytes") is not None and properties["maxSizeInMegabytes"] not in _SIZES:
             raise bad_request("BadRequest", f"maxSizeInMegabytes must be one of {_SIZES}.")
         self._sku_rules(new, namespace)
