@@ -226,6 +226,11 @@ class _Entity(ResourceType):
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         namespace = _parent(ctx, new)
         properties = new.properties
+        premium = namespace.body["sku"]["name"] == "Premium"
+        sizes = {"maxSizeInMegabytes": 81920 if premium else 1024, "maxMessageSizeInKilobytes": 1024 if premium else 256}
+        for name, size in sizes.items():
+            if name in self.preset and not properties.get(name):
+                properties[name] = size  # clients send 0 for 'whatever the SKU has'
         shapes.defaults(properties, self.preset)
         shapes.fixed(new, old, *self.fixed_paths)
         for name in ("defaultMessageTimeToLive", "autoDeleteOnIdle", "duplicateDetectionHistoryTimeWindow"):
@@ -364,6 +369,8 @@ class Subscription(_Entity):
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         super().prepare(ctx, new, old)
+        if not new.properties.get("isClientAffine"):  # shown for client-affine subscriptions only
+            new.properties.pop("clientAffineProperties", None)
         if old is None:
             ctx.store.put(new)
             rule = Resource(f"{new.id}/rules/$Default", "$Default", f"{SUBSCRIPTION}/rules")
