@@ -57,7 +57,9 @@ site: setup up ## the whole platform on this machine: sandbox up, site.yml, summ
 
 .PHONY: plan
 plan: setup up ## a bare Terraform plan of what site.yml would apply; exits 0 only where it is empty
-	@$(IN_SANDBOX) $(PLAYBOOK) playbooks/plan.yml $(ARGS)
+	@tally=$$(mktemp); code=0; \
+	$(IN_SANDBOX) $(PLAYBOOK) playbooks/plan.yml -e infrastructure_plan_file=$$tally $(ARGS) || code=$$?; \
+	cat $$tally; rm -f $$tally; exit $$code
 
 .PHONY: destroy
 destroy: setup up ## remove the platform from the sandbox; data is protected (ARGS="-e destroy_data=true" removes it)
