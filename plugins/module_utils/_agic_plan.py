@@ -8,6 +8,7 @@ FOR INTERNAL COLLECTION USE ONLY: may change in any release.
 
 from __future__ import annotations
 
+import copy
 import typing as t
 
 #: Ports by which Azure's gateway manager must reach every instance of a v2 gateway.
@@ -144,3 +145,44 @@ def health(answer: Resource) -> tuple[dict[str, int], list[str]]:
                 log = " ".join(str(server.get("healthProbeLog") or "the gateway says no more").split())
                 lines.append(f"pool {name}: {server.get('address')} is {state}: {log[:300]}")
     return counts, lines
+
+
+def certificates(
+    gateway: Resource, wanted: t.Iterable[Resource]
+) -> tuple[list[str], dict[str, t.Any], dict[str, t.Any], dict[str, t.Any]]:
+    """Return the changes in words, the PUT body, and the certificates before and after (name -> secret id).
+
+    Certificates that are not in C(wanted) stay as they are; one that something on the gateway uses cannot go.
+    """
+    body = {
+        key: value for key, value in copy.deepcopy(dict(gateway)).items() if key not in ("id", "name", "type", "etag")
+    }
+    properties = body.setdefault("properties", {})
+    for name in ("provisioningState", "operationalState", "resourceGuid"):
+        properties.pop(name, None)
+    held = properties.get("sslCertificates") or []
+    before = {str(item.get("name")): (item.get("properties") or {}).get("keyVaultSecretId") for item in held}
+    after = dict(before)
+    lines = []
+    for item in wanted:
+        name, secret = item["name"], (item.get("secret_id") or "").rstrip("/")
+        if item.get("state") == "absent":
+            if name in after:
+                lines.append(f"certificate {name}: removed")
+                del after[name]
+            continue
+        if name not in after:
+            lines.append(f"certificate {name}: added from {secret}")
+        elif (after[name] or "").rstrip("/").lower() != secret.lower():
+            lines.append(f"certificate {name}: {after[name] or 'uploaded'} -> {secret}")
+        else:
+            continue
+        after[name] = secret
+    kept = [item for item in held if item.get("name") in after and after[item.get("name")] == before[item.get("name")]]
+    new = [
+        {"name": name, "properties": {"keyVaultSecretId": secret}}
+        for name, secret in after.items()
+        if name not in before or before[name] != secret
+    ]
+    properties["sslCertificates"] = kept + new
+    return lines, body, before, after

@@ -105,3 +105,45 @@ def test_health_names_what_is_not_well():
     counts, lines = plan.health(answer)
     assert counts == {"Healthy": 1, "Unhealthy": 1}
     assert lines == ["pool shop: 10.0.0.2 is Unhealthy: HTTP 404 from probe", "pool empty has no server"]
+
+
+def secret(name):
+    return f"https://kv-shop.vault.azure.net/secrets/{name}"
+
+
+def with_certificates():
+    found = gateway()
+    found["etag"] = "e"
+    found["tags"] = {"managed-by": "agic"}
+    found["properties"]["httpListeners"] = [{"name": "fl-1"}]
+    found["properties"]["sslCertificates"] = [
+        {"name": "shop", "id": "x", "properties": {"keyVaultSecretId": secret("shop")}},
+        {"name": "uploaded", "id": "y", "properties": {}},
+    ]
+    return found
+
+
+def test_certificates_that_are_there_need_no_write():
+    lines, *_ = plan.certificates(with_certificates(), [{"name": "shop", "secret_id": secret("SHOP") + "/"}])
+    assert lines == []
+
+
+def test_certificates_are_added_changed_and_removed_and_the_rest_stays():
+    found = with_certificates()
+    wanted = [
+        {"name": "new", "secret_id": secret("new")},
+        {"name": "shop", "secret_id": secret("other")},
+        {"name": "gone", "state": "absent"},
+    ]
+    lines, body, before, after = plan.certificates(found, wanted)
+    assert lines == [
+        f"certificate new: added from {secret('new')}",
+        f"certificate shop: {secret('shop')} -> {secret('other')}",
+    ]
+    assert body["tags"] == {"managed-by": "agic"}
+    assert body["properties"]["httpListeners"] == [{"name": "fl-1"}]
+    assert "etag" not in body
+    names = [item["name"] for item in body["properties"]["sslCertificates"]]
+    assert sorted(names) == ["new", "shop", "uploaded"]
+    assert (set(before), set(after)) == ({"shop", "uploaded"}, {"shop", "uploaded", "new"})
+    assert plan.certificates(found, [{"name": "shop", "state": "absent"}])[0] == ["certificate shop: removed"]
