@@ -63,7 +63,7 @@ def main() -> None:
         missing = _providers.missing(before)
         result = {"changed": bool(missing), "registered": missing}
         if module._diff:
-            result["diff"] = {"before": before, "after": {**before, **{name: "Registered" for name in missing}}}
+            result["diff"] = {"before": before, "after": {**before, **dict.fromkeys(missing, "Registered")}}
         if missing and not module.check_mode:
             timeout = params["wait_timeout"] if params["wait"] else 0
             _providers.register(client, base, missing, timeout=timeout, interval=params["wait_sleep"])
