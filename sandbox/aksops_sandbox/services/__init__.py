@@ -5,6 +5,7 @@ from __future__ import annotations
 from aksops_sandbox.services.authorization import AuthorizationService
 from aksops_sandbox.services.base import Service
 from aksops_sandbox.services.charts import ChartsService
+from aksops_sandbox.services.compute import ComputeService
 from aksops_sandbox.services.containerservice import ContainerService
 from aksops_sandbox.services.entra import EntraService
 from aksops_sandbox.services.gitops import GitOpsService
@@ -14,6 +15,7 @@ from aksops_sandbox.services.loadtest import LoadTestService
 from aksops_sandbox.services.locks import LocksService
 from aksops_sandbox.services.monitor import MonitorService
 from aksops_sandbox.services.network import NetworkService
+from aksops_sandbox.services.policy import PolicyService
 from aksops_sandbox.services.postgresql import PostgresqlService
 from aksops_sandbox.services.redis import RedisService
 from aksops_sandbox.services.registry import RegistryService
@@ -33,6 +35,8 @@ SERVICES: list[type[Service]] = [
     NetworkService,
     ServiceBusService,
     RedisService,
+    PolicyService,
+    ComputeService,
     RegistryService,
     MonitorService,
     LoadTestService,
