@@ -49,9 +49,9 @@ options:
     elements: str
     default: []
   describe:
-    description: Whether to return the plan as text for people.
+    description: Whether to return the plan as text for people, which costs another run of Terraform.
     type: bool
-    default: true
+    default: false
   resource_groups:
     description: Ids of the resource groups that belong to the platform alone. Only what lies in them is imported.
     type: list
@@ -146,6 +146,10 @@ tally:
   description: C(No changes), or C(Changes) and their number.
   type: str
   returned: always
+text:
+  description: The plan as Terraform prints it, with sensitive values hidden; empty without O(describe).
+  type: str
+  returned: always
 notes:
   description: What was mended.
   type: list
@@ -172,7 +176,7 @@ def argument_spec():
         error={"type": "str", "default": "", "no_log": True},
         init_digest={"type": "str", "default": ""},
         allow_destroy={"type": "list", "elements": "str", "default": []},
-        describe={"type": "bool", "default": True},
+        describe={"type": "bool", "default": False},
         resource_groups={"type": "list", "elements": "str", "default": []},
         owner_tags={"type": "dict", "default": {}},
         backend={
@@ -205,9 +209,8 @@ def main():
             result = _terraform_run.judge_plan(params, lambda command: module.run_command(command, cwd=params["path"]))
     except AksPlatformError as error:
         fail_from(module, error)
-    text = result.pop("text")
-    if module._diff and text:
-        result["diff"] = {"prepared": text}
+    if module._diff and result["text"]:
+        result["diff"] = {"prepared": result["text"]}
     module.exit_json(changed=module.check_mode and result["pending"], **result)
 
 
