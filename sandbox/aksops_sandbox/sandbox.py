@@ -135,18 +135,37 @@ class Sandbox:
                 )
 
     def delete_tree(self, resource: Resource, skip_remove: bool = False) -> None:
-        """Delete a resource and everything below it, deepest first, with each type's hooks."""
+        """Delete a resource and everything below it, deepest first, with each type's hooks.
+
+        What is still in use is tried again after the rest, so that the order among neighbours does not matter. Raises the
+        first refusal where nothing more goes.
+        """
         below = sorted(self.store.list(prefix=resource.id), key=lambda item: -item.id.count("/"))
-        for item in [*below, resource]:
-            current = self.store.get(item.id)
-            if current is None:
-                continue
-            kind = self.types.get(item.type.lower())
-            if kind is not None and not (skip_remove and item is resource):
-                kind.remove(self, current)
-            self.store.delete(item.id)
-            if kind is not None:
-                kind.removed(self, current)
+        pending = [*below, resource]
+        while pending:
+            stuck: list[Resource] = []
+            refusal: AzureError | None = None
+            for item in pending:
+                current = self.store.get(item.id)
+                if current is None:
+                    continue
+                if any(other.id.lower().startswith(item.id.lower() + "/") for other in stuck):
+                    stuck.append(item)
+                    continue
+                kind = self.types.get(item.type.lower())
+                try:
+                    if kind is not None and not (skip_remove and item is resource):
+                        kind.remove(self, current)
+                except AzureError as error:
+                    stuck.append(item)
+                    refusal = refusal or error
+                    continue
+                self.store.delete(item.id)
+                if kind is not None:
+                    kind.removed(self, current)
+            if refusal is not None and len(stuck) == len(pending):
+                raise refusal
+            pending = stuck
 
     def complete_identity(self, identity: dict[str, Any]) -> None:
         """Fill what the service computes in an `identity` object: tenant and the ids of user-assigned identities."""
