@@ -137,8 +137,8 @@ class Sandbox:
     def delete_tree(self, resource: Resource, skip_remove: bool = False) -> None:
         """Delete a resource and everything below it, deepest first, with each type's hooks.
 
-        What is still in use is tried again after the rest, so that the order among neighbours does not matter. Raises the
-        first refusal where nothing more goes.
+        What is still in use is tried again after the rest, so that the order among neighbours does not matter. Raises
+        the first refusal where nothing more goes.
         """
         below = sorted(self.store.list(prefix=resource.id), key=lambda item: -item.id.count("/"))
         pending = [*below, resource]
