@@ -227,9 +227,11 @@ def _problems(item: Desired, settings: Settings) -> Iterable[str]:
         yield f"content_type is longer than {MAXIMUM_CONTENT_TYPE} characters"
     if item.not_before not in (None, NEVER) and item.expires not in (None, NEVER) and item.not_before >= item.expires:
         yield "expires before it becomes valid (not_before)"
-    if item.state == "present" and item.compare == "version" and item.value_version is None:
+    if item.state == "absent":
+        return
+    if item.compare == "version" and item.value_version is None:
         yield "compare: version needs value_version"
-    if item.state == "present" and item.compare == "fingerprint" and settings.fingerprint_key is None:
+    if item.compare == "fingerprint" and settings.fingerprint_key is None:
         yield "compare: fingerprint needs fingerprint_key"
     if item.rotate_after is not None and item.source != "generate":
         yield "rotate_after works on generated values only"

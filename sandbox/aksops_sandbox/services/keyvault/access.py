@@ -132,8 +132,8 @@ class Access:
             403,
             "Forbidden",
             f"The user, group or application 'appid={principal.app_id};oid={principal.object_id};"
-            f"iss=https://sts.windows.net/{principal.tenant_id}/' does not have {kind} {wanted} permission on key vault "
-            f"'{vault.name};location={vault.location}'. For help resolving this issue, please see "
+            f"iss=https://sts.windows.net/{principal.tenant_id}/' does not have {kind} {wanted} permission on key "
+            f"vault '{vault.name};location={vault.location}'. For help resolving this issue, please see "
             "https://go.microsoft.com/fwlink/?linkid=2125287",
             inner={"code": "AccessDenied"},
         )

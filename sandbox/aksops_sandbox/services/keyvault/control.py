@@ -89,8 +89,8 @@ class VaultType(ResourceType):
             raise AzureError(
                 400,
                 "BadRequest",
-                'The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a vault '
-                "is an irreversible action.",
+                'The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a '
+                "vault is an irreversible action.",
             )
         properties["sku"] = {"family": "A", "name": str(sku["name"]).lower()}
         properties["softDeleteRetentionInDays"] = days
@@ -165,7 +165,7 @@ class DeletedVaults:
             raise AzureError(
                 400,
                 "DeletedVaultPurge",
-                f"Purge is not allowed: purge protection is enabled on the vault '{gone['name']}' until its scheduled date.",
+                f"Purge is not allowed: purge protection holds the vault '{gone['name']}' until its scheduled date.",
             )
         self._forget(ctx, gone)
         return Response.empty(200)

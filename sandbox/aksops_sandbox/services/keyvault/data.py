@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -69,9 +70,16 @@ class Call:
 
 
 class DataPlane:
-    """Authenticates, limits and routes the requests of all vaults."""
+    """Authenticates, limits and routes the requests of all vaults.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds since the epoch, for the dates of secrets.
+        monotonic: seconds, for limits.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._monotonic = monotonic
         self.access = Access()
         self._limits: dict[str, VaultLimits] = {}
         self._spaces: dict[str, SecretSpace] = {}
@@ -94,7 +102,7 @@ class DataPlane:
                 if "backup-key" not in settings:
                     settings["backup-key"] = Fernet.generate_key().decode()
                 rows = ctx.store.table("keyvault-secrets")
-                self._spaces[vault] = SecretSpace(rows, vault, settings["backup-key"].encode())
+                self._spaces[vault] = SecretSpace(rows, vault, settings["backup-key"].encode(), self._clock)
             return self._spaces[vault]
 
     def erase(self, ctx: Sandbox, vault: str) -> None:
@@ -131,7 +139,7 @@ class DataPlane:
             request.method == "POST" and parts[:1] == ["certificates"]
         )
         with self._lock:
-            limits = self._limits.setdefault(vault.id.lower(), VaultLimits())
+            limits = self._limits.setdefault(vault.id.lower(), VaultLimits(self._monotonic))
         if not limits.take(write):
             raise AzureError(
                 429,
