@@ -55,7 +55,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 OTEL_SERVICE_NAME: {{ default (include "workload.name" .) .Values.telemetry.serviceName | quote }}
 OTEL_TRACES_SAMPLER: parentbased_traceidratio
 OTEL_TRACES_SAMPLER_ARG: {{ .Values.telemetry.samplingRatio | toString | quote }}
-{{- $attributes := list (printf "service.version=%s" .Chart.AppVersion) }}
+{{- $attributes := list (printf "service.version=%s" .Chart.AppVersion) (printf "service.namespace=%s" .Release.Namespace) }}
+{{- with .Values.platform.environment }}
+{{- $attributes = append $attributes (printf "deployment.environment.name=%s" .) }}
+{{- end }}
 {{- range $name, $value := .Values.telemetry.resourceAttributes }}
 {{- $attributes = append $attributes (printf "%s=%s" $name (toString $value)) }}
 {{- end }}
