@@ -1,0 +1,308 @@
+# Copyright (c) The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carries a restore out through ARM, from wherever an earlier run stopped.
+
+FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_plan as plans
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, ArmError
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql import API_VERSION, SERVER_TYPE, ServerId
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, poll
+
+ENDPOINTS_API = "2025-01-01"
+DIAGNOSTICS_API = "2021-05-01-preview"
+_BUSY = ("ServerIsBusy", "ServerNotSucceeded", "ServerIsNotReady")
+
+
+class Servers:
+    """Flexible Servers in ARM.
+
+    :param arm: an ArmClient.
+    :param busy_timeout: seconds to try a write again for while another operation is at work on the server.
+    """
+
+    def __init__(self, arm: t.Any, *, busy_timeout: float = 900, progress: Progress | None = None) -> None:
+        self._arm = arm
+        self._busy_timeout = busy_timeout
+        self._progress = progress or (lambda text: None)
+
+    def get(self, server: ServerId) -> dict[str, t.Any] | None:
+        """Return the server, None where there is none."""
+        found: dict[str, t.Any] | None = self._arm.get(server.path, API_VERSION)
+        return found
+
+    def backups(self, server: ServerId) -> list[dict[str, t.Any]]:
+        """Return its backups, the newest first."""
+        found = self._arm.list(f"{server.path}/backups", API_VERSION)
+        return sorted(found, key=lambda item: str((item.get("properties") or {}).get("completedTime")), reverse=True)
+
+    def name_is_free(self, server: ServerId) -> tuple[bool, str]:
+        """Return whether no server in Azure has that name, and what Azure says otherwise."""
+        path = f"/subscriptions/{server.subscription}/providers/Microsoft.DBforPostgreSQL/checkNameAvailability"
+        answer = self._arm.post(path, API_VERSION, {"name": server.name, "type": SERVER_TYPE})
+        return bool(answer.get("nameAvailable")), str(answer.get("message") or "")
+
+    def snapshot(self, server: ServerId, content: dict[str, t.Any], what: plans.Reconcile) -> plans.Snapshot:
+        """Return what of the server a restore does not carry over; the parts are read side by side."""
+        with ThreadPoolExecutor(max_workers=5) as pool:
+            jobs = {
+                "configurations": pool.submit(self._children, server, "configurations", what.parameters),
+                "firewall": pool.submit(self._children, server, "firewallRules", what.firewall_rules),
+                "administrators": pool.submit(self._children, server, "administrators", what.administrators),
+                "diagnostics": pool.submit(self._diagnostics, server, what.diagnostics),
+                "endpoints": pool.submit(self._endpoints, content, what.private_endpoints),
+            }
+            found = {name: job.result() for name, job in jobs.items()}
+        snapshot = plans.Snapshot(content, diagnostics=found["diagnostics"], endpoints=found["endpoints"])
+        for item in found["configurations"]:
+            properties = item.get("properties") or {}
+            if properties.get("source") == "user-override" and not properties.get("isReadOnly"):
+                snapshot.parameters[item["name"]] = str(properties.get("value") or "")
+            snapshot.pending_restart = snapshot.pending_restart or bool(properties.get("isConfigPendingRestart"))
+        for item in found["firewall"]:
+            properties = item["properties"]
+            snapshot.firewall_rules[item["name"]] = (properties["startIpAddress"], properties["endIpAddress"])
+        for item in found["administrators"]:
+            properties = item["properties"]
+            object_id = str(properties.get("objectId") or item["name"]).lower()
+            snapshot.administrators[object_id] = (
+                properties["principalName"],
+                properties["principalType"],
+                properties.get("tenantId") or "",
+            )
+        return snapshot
+
+    def _children(self, server: ServerId, kind: str, wanted: bool) -> list[dict[str, t.Any]]:
+        return self._arm.list(f"{server.path}/{kind}", API_VERSION) if wanted else []
+
+    def _diagnostics(self, server: ServerId, wanted: bool) -> dict[str, dict[str, t.Any]]:
+        if not wanted:
+            return {}
+        path = f"{server.path}/providers/Microsoft.Insights/diagnosticSettings"
+        return {item["name"]: item["properties"] for item in self._arm.list(path, DIAGNOSTICS_API)}
+
+    def _endpoints(self, content: t.Mapping[str, t.Any], wanted: bool) -> list[dict[str, t.Any]]:
+        found = []
+        for connection in ((content.get("properties") or {}).get("privateEndpointConnections") or []) if wanted else []:
+            endpoint_id = ((connection.get("properties") or {}).get("privateEndpoint") or {}).get("id")
+            endpoint = self._arm.get(endpoint_id, ENDPOINTS_API) if endpoint_id else None
+            if endpoint is None:
+                continue
+            zones = []
+            for group in self._arm.list(f"{endpoint_id}/privateDnsZoneGroups", ENDPOINTS_API):
+                for zone in (group.get("properties") or {}).get("privateDnsZoneConfigs") or []:
+                    zones.append((zone.get("properties") or {}).get("privateDnsZoneId"))
+            found.append({**endpoint, "zones": [zone for zone in zones if zone]})
+        return found
+
+    # -- writes --------------------------------------------------------------------------------------------------------
+
+    def write(self, method: str, path: str, version: str, content: t.Any) -> t.Any:
+        """Write, and try again while the server is busy with another operation."""
+        deadline = time.monotonic() + self._busy_timeout
+        send = {"PUT": self._arm.put, "PATCH": self._arm.patch, "POST": self._arm.post}[method]
+        while True:
+            try:
+                return send(path, version, content)
+            except ArmError as error:
+                if error.code not in _BUSY or time.monotonic() > deadline:
+                    raise
+                self._progress(f"waiting for {path.split('/')[-1]}: {error.code}")
+            time.sleep(3)
+
+    def wait_ready(self, server: ServerId, *, timeout: float, interval: float) -> dict[str, t.Any]:
+        """Wait until the server is Ready.
+
+        :raises AksPlatformError: it is gone, or it ended in a state that it does not leave by itself.
+        """
+        latest: dict[str, t.Any] = {}
+
+        def check() -> tuple[bool, str]:
+            found = self.get(server)
+            if found is None:
+                raise AksPlatformError(f"The server {server.name} is gone: its creation failed; see the activity log.")
+            latest.clear()
+            latest.update(found)
+            state = str((found.get("properties") or {}).get("state") or "")
+            if state in ("Dropping", "Disabled", "Inaccessible"):
+                raise AksPlatformError(
+                    f"The server {server.name} is {state}: its restore failed; see the activity log, delete it, and "
+                    "start again."
+                )
+            return state == "Ready", state
+
+        poll(check, timeout=timeout, interval=interval, describe=f"server {server.name}", progress=self._progress)
+        return latest
+
+    def tag(self, server: ServerId, tags: dict[str, str]) -> dict[str, t.Any]:
+        """Replace the server's tags."""
+        return t.cast("dict[str, t.Any]", self.write("PATCH", server.path, API_VERSION, {"tags": tags}))
+
+    def carry_out(self, server: ServerId, action: plans.Action) -> None:
+        """Carry one action out."""
+        path = server.path
+        if action.kind == "parameter":
+            self.write("PATCH", f"{path}/configurations/{action.name}", API_VERSION, action.content)
+        elif action.kind == "restart":
+            if any(
+                (item.get("properties") or {}).get("isConfigPendingRestart")
+                for item in self._arm.list(f"{path}/configurations", API_VERSION)
+            ):
+                self.write("POST", f"{path}/restart", API_VERSION, None)
+        elif action.kind == "firewall_rule":
+            self.write("PUT", f"{path}/firewallRules/{action.name}", API_VERSION, action.content)
+        elif action.kind == "administrator":
+            self.write("PUT", f"{path}/administrators/{action.name}", API_VERSION, action.content)
+        elif action.kind == "server":
+            self.write("PATCH", path, API_VERSION, action.content)
+        elif action.kind == "diagnostics":
+            diagnostics = f"{path}/providers/Microsoft.Insights/diagnosticSettings/{action.name}"
+            self.write("PUT", diagnostics, DIAGNOSTICS_API, action.content)
+        elif action.kind == "private_endpoint":
+            self._make_endpoint(server, action)
+        else:
+            raise AssertionError(action.kind)
+
+    def _make_endpoint(self, server: ServerId, action: plans.Action) -> None:
+        content = action.content
+        path = (
+            f"/subscriptions/{server.subscription}/resourceGroups/{content['group']}"
+            f"/providers/Microsoft.Network/privateEndpoints/{action.name}"
+        )
+        connection = {
+            "name": server.name,
+            "properties": {"privateLinkServiceId": server.path, "groupIds": ["postgresqlServer"]},
+        }
+        properties = {"subnet": {"id": content["subnet"]}, "privateLinkServiceConnections": [connection]}
+        body = {"location": content["location"], "tags": content["tags"], "properties": properties}
+        self.write("PUT", path, ENDPOINTS_API, body)
+        if content["zones"]:
+            zones = [
+                {"name": zone.split("/")[-1].replace(".", "-"), "properties": {"privateDnsZoneId": zone}}
+                for zone in content["zones"]
+            ]
+            body = {"properties": {"privateDnsZoneConfigs": zones}}
+            self.write("PUT", f"{path}/privateDnsZoneGroups/default", ENDPOINTS_API, body)
+
+
+class Restore:
+    """One restore.
+
+    :param administrator_password: a new password of the password administrator, set at the end of the configuration.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        request: plans.Request,
+        what: plans.Reconcile,
+        *,
+        timeout: float,
+        interval: float,
+        administrator_password: str | None = None,
+        now: t.Callable[[], datetime.datetime] | None = None,
+    ) -> None:
+        self._servers = servers
+        self._request = request
+        self._what = what
+        self._timeout = timeout
+        self._interval = interval
+        self._password = administrator_password
+        self._now = now or (lambda: datetime.datetime.now(plans.UTC))
+        self._before: plans.Snapshot | None = None
+        self.actions: list[str] = []
+        self.seconds: dict[str, float] = {}
+
+    def run(self, *, check_mode: bool) -> dict[str, t.Any]:
+        """Carry the restore out, or say what it would do.
+
+        :returns: server, phase, point and whether it was there already.
+        :raises AksPlatformError: refused before any write, or failed; running it again goes on.
+        """
+        request, servers = self._request, self._servers
+        plans.check_names(request)
+        source = servers.get(request.source)
+        target = servers.get(request.target)
+        if target is not None and request.mode != "dropped":
+            phase = plans.resume(request, target)
+            text = (target.get("tags") or {}).get(plans.TAG_POINT)
+            point = plans.parse_point(text) if text else None
+        elif target is not None and plans.TAG_ID in (target.get("tags") or {}):
+            phase = plans.resume(request, target)
+            point = None
+        else:
+            if target is not None:
+                raise AksPlatformError(f"The server {request.target.name} exists already; choose another name.")
+            phase, point = "absent", self._preflight(source)
+        if phase == "absent":
+            self.actions.append(
+                f"create {request.target.name} by {request.mode}" + (f" at {plans.iso(point)}" if point else "")
+            )
+            if source is not None:
+                # Read now what is brought over later: a right that is missing must not show after the first write.
+                self._before = servers.snapshot(request.source, source, self._what)
+            if check_mode:
+                self._plan_only(plans.Snapshot({"name": request.target.name, "properties": {}}))
+                return {"phase": "absent", "point": point, "server": None, "existed": False}
+            started = time.monotonic()
+            content = plans.body(request, source or {"location": request.location}, point)
+            servers.write("PUT", request.target.path, API_VERSION, content)
+            self.seconds["provision"] = round(time.monotonic() - started, 1)
+        existed = phase != "absent"
+        if phase == plans.PHASES[-1]:
+            return {"phase": phase, "point": point, "server": target, "existed": True}
+        if check_mode:
+            if source is not None:
+                self._before = servers.snapshot(request.source, source, self._what)
+            self._plan_only(servers.snapshot(request.target, target or {}, self._what))
+            return {"phase": phase, "point": point, "server": target, "existed": existed}
+        server = servers.wait_ready(request.target, timeout=self._timeout, interval=self._interval)
+        server = self._configure(source, server, point)
+        return {"phase": plans.PHASES[-1], "point": point, "server": server, "existed": existed}
+
+    def _preflight(self, source: dict[str, t.Any] | None) -> datetime.datetime | None:
+        request = self._request
+        backups = self._servers.backups(request.source) if source and request.mode == "backup" else []
+        point = plans.resolve(request, source, backups, self._now())
+        free, words = self._servers.name_is_free(request.target)
+        if not free:
+            raise AksPlatformError(f"The server name {request.target.name} is taken: {words or 'choose another name.'}")
+        if source is not None and request.mode != "dropped":
+            found = plans.blockers(source, self._now())
+            if found:
+                raise AksPlatformError(f"{request.source.name} cannot be restored now: {' '.join(found)}")
+        return point
+
+    def _plan_only(self, target: plans.Snapshot) -> None:
+        if self._before is not None:
+            self.actions += [action.text for action in plans.reconcile(self._before, target, self._what)]
+
+    def _configure(
+        self, source: dict[str, t.Any] | None, server: dict[str, t.Any], point: datetime.datetime | None
+    ) -> dict[str, t.Any]:
+        request, servers = self._request, self._servers
+        started = time.monotonic()
+        tags = {**(server.get("tags") or {}), plans.TAG_PHASE: "configuring"}
+        server = servers.tag(request.target, tags)
+        if source is not None:
+            before = self._before or servers.snapshot(request.source, source, self._what)
+            after = servers.snapshot(request.target, server, self._what)
+            for action in plans.reconcile(before, after, self._what):
+                self.actions.append(action.text)
+                servers.carry_out(request.target, action)
+        if self._password:
+            self.actions.append("reset the administrator's password")
+            body = {"properties": {"administratorLoginPassword": self._password}}
+            servers.write("PATCH", request.target.path, API_VERSION, body)
+        server = servers.tag(request.target, {**tags, plans.TAG_PHASE: plans.PHASES[-1]})
+        self.seconds["configure"] = round(time.monotonic() - started, 1)
+        return server

@@ -1,0 +1,411 @@
+# Copyright (c) The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a restore of a PostgreSQL Flexible Server asks for, refuses and has to repair: pure functions.
+
+FOR INTERNAL COLLECTION USE ONLY: may change in any release.
+
+A restored server does not tell that it was restored. So the request writes what it is into tags, and a second run reads
+them: the same restore goes on, another one under the same name is refused.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime
+import hashlib
+import re
+import typing as t
+
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql import ServerId
+
+UTC = datetime.timezone.utc  # noqa: UP017 - one name for Python 3.11 and later tools alike
+MODES = {
+    "point_in_time": "PointInTimeRestore",
+    "latest": "PointInTimeRestore",
+    "backup": "PointInTimeRestore",
+    "geo": "GeoRestore",
+    "dropped": "ReviveDropped",
+}
+TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE = (
+    f"aksops-restore-{name}" for name in ("source", "mode", "point", "id", "phase")
+)
+TAGS = (TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE)
+PHASES = ("restoring", "configuring", "configured")
+
+#: azcollection, portal and documentation agree: a public and a private server are never restored into each other.
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])")
+PAIRED_REGIONS = {
+    "westeurope": "northeurope",
+    "northeurope": "westeurope",
+    "eastus": "westus",
+    "westus": "eastus",
+    "eastus2": "centralus",
+    "centralus": "eastus2",
+    "uksouth": "ukwest",
+    "ukwest": "uksouth",
+    "germanywestcentral": "germanynorth",
+    "francecentral": "francesouth",
+    "swedencentral": "swedensouth",
+    "switzerlandnorth": "switzerlandwest",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the caller asks for. C(point) is set for the mode point_in_time, C(backup) for the mode backup."""
+
+    source: ServerId
+    target: ServerId
+    mode: str
+    point: datetime.datetime | None = None
+    backup: str | None = None
+    location: str | None = None
+    zone: str | None = None
+    sku: dict[str, str] | None = None
+    delegated_subnet_id: str | None = None
+    private_dns_zone_id: str | None = None
+    tags: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """The same for the same restore: what tags compare, and what receipts are named after."""
+        parts = [self.source.path.lower(), self.target.path.lower(), self.mode]
+        parts.append(iso(self.point) if self.point else self.backup or "")
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()[:12]
+
+
+def parse_point(text: str) -> datetime.datetime:
+    """Return the moment that C(text) names, in UTC.
+
+    :raises AksPlatformError: it is no time, or has no time zone.
+    """
+    try:
+        moment = datetime.datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+    except ValueError:
+        raise AksPlatformError(
+            f"{text!r} is not a moment: write it as 2026-11-23T03:15:00Z, or with another offset."
+        ) from None
+    if moment.tzinfo is None:
+        raise AksPlatformError(
+            f"The point in time {text!r} has no time zone: add Z for UTC or an offset such as +01:00, because a wrong "
+            "hour restores the wrong data."
+        )
+    return moment.astimezone(UTC)
+
+
+def iso(moment: datetime.datetime) -> str:
+    """Return a moment as Azure writes it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def private(server: t.Mapping[str, t.Any]) -> bool:
+    """Whether a server lives in a delegated subnet."""
+    network = (server.get("properties") or {}).get("network") or {}
+    return bool(network.get("delegatedSubnetResourceId"))
+
+
+def window(source: t.Mapping[str, t.Any], now: datetime.datetime) -> tuple[datetime.datetime | None, datetime.datetime]:
+    """Return the earliest (None: no backup yet) and the latest moment that the server can be restored to."""
+    text = ((source.get("properties") or {}).get("backup") or {}).get("earliestRestoreDate")
+    return (parse_point(text) if text else None), now
+
+
+def resolve(
+    request: Request,
+    source: t.Mapping[str, t.Any] | None,
+    backups: t.Sequence[t.Mapping[str, t.Any]],
+    now: datetime.datetime,
+) -> datetime.datetime | None:
+    """Return the moment to ask Azure for; None for the modes that have none.
+
+    :raises AksPlatformError: the request cannot be carried out; one sentence with the allowed values.
+    """
+    if request.mode == "dropped":
+        if source is None and not request.location:
+            raise AksPlatformError("mode=dropped needs location, the region of the server that was dropped.")
+        return now
+    if source is None:
+        raise AksPlatformError(
+            f"The source server {request.source.name} does not exist in {request.source.group}; a server that "
+            "was dropped within the last five days is restored by mode=dropped."
+        )
+    _check_place(request, source)
+    earliest, latest = window(source, now)
+    if request.mode == "geo":
+        return now
+    if earliest is None:
+        raise AksPlatformError(f"The server {request.source.name} has no backup yet; it is taken soon after creation.")
+    span = f"{iso(earliest)} to {iso(latest)}"
+    if request.mode == "latest":
+        return latest
+    if request.mode == "backup":
+        return _backup_point(request, backups)
+    point = request.point
+    if point is None:
+        raise AksPlatformError("mode=point_in_time needs point_in_time.")
+    if point > latest:
+        raise AksPlatformError(
+            f"The point {iso(point)} is in the future; {request.source.name} can be restored to {span}."
+        )
+    if point < earliest:
+        raise AksPlatformError(
+            f"The point {iso(point)} is before the first backup; {request.source.name} can be restored to {span}."
+        )
+    return point
+
+
+def check_names(request: Request) -> None:
+    """Refuse names that no request can have, whatever exists."""
+    name = request.target.name
+    if not _NAME.fullmatch(name):
+        raise AksPlatformError(
+            f"{name!r} is no server name: 3 to 63 lower-case letters, digits and hyphens, no hyphen first or last."
+        )
+    same_place = request.source.path.lower() == request.target.path.lower()
+    if same_place and request.mode != "dropped":
+        raise AksPlatformError(f"A restore makes a new server: {name!r} is the source itself; choose another name.")
+    if request.mode == "backup" and not request.backup:
+        raise AksPlatformError("mode=backup needs the name of a backup.")
+
+
+def _check_place(request: Request, source: t.Mapping[str, t.Any]) -> None:
+    home = str(source.get("location") or "").replace(" ", "").lower()
+    location = (request.location or "").replace(" ", "").lower()
+    backup = (source.get("properties") or {}).get("backup") or {}
+    if request.mode == "geo":
+        if backup.get("geoRedundantBackup") != "Enabled":
+            raise AksPlatformError(
+                f"{request.source.name} has no geo-redundant backup, which is decided at creation; it can only be "
+                f"restored in {home}."
+            )
+        pair = PAIRED_REGIONS.get(home)
+        if not location:
+            raise AksPlatformError(
+                f"mode=geo needs location; the paired region of {home} is {pair or 'not known here'}."
+            )
+        if pair and location != pair:
+            raise AksPlatformError(f"A geo-restore goes to the paired region of {home}, {pair}, not to {location}.")
+    elif location and location != home:
+        raise AksPlatformError(
+            f"{request.source.name} can only be restored in its own region, {home}, not in {location}."
+        )
+    if private(source) and request.mode == "geo" and not request.delegated_subnet_id:
+        raise AksPlatformError(
+            "The source is in a delegated subnet: a geo-restore needs delegated_subnet_id and private_dns_zone_id of "
+            "the other region's network."
+        )
+    if request.delegated_subnet_id and not private(source):
+        raise AksPlatformError(
+            f"{request.source.name} has public access (or private endpoints), and such a server cannot be restored "
+            "into a delegated subnet; leave delegated_subnet_id out."
+        )
+    if request.delegated_subnet_id and not request.private_dns_zone_id:
+        raise AksPlatformError("delegated_subnet_id needs private_dns_zone_id.")
+
+
+def _backup_point(request: Request, backups: t.Sequence[t.Mapping[str, t.Any]]) -> datetime.datetime:
+    for backup in backups:
+        if str(backup.get("name")) == request.backup:
+            return parse_point(str((backup.get("properties") or {}).get("completedTime")))
+    names = ", ".join(str(backup.get("name")) for backup in backups) or "none"
+    raise AksPlatformError(f"{request.source.name} has no backup {request.backup!r}; it has {names}.")
+
+
+def resume(request: Request, target: t.Mapping[str, t.Any]) -> str:
+    """Return the phase that an existing target is in.
+
+    :raises AksPlatformError: it is not this restore.
+    """
+    tags = target.get("tags") or {}
+    if TAG_ID not in tags:
+        raise AksPlatformError(
+            f"The server {request.target.name} exists already and is no restore of this module's; choose another name."
+        )
+    if tags[TAG_ID] != request.identity:
+        raise AksPlatformError(
+            f"The server {request.target.name} is another restore: of {tags.get(TAG_SOURCE)} by mode "
+            f"{tags.get(TAG_MODE)} to {tags.get(TAG_POINT)}; choose another name, or repeat that restore."
+        )
+    phase = tags.get(TAG_PHASE, PHASES[0])
+    return phase if phase in PHASES else PHASES[0]
+
+
+def restore_tags(request: Request, point: datetime.datetime | None, phase: str) -> dict[str, str]:
+    """Return the tags that make a restore recognisable. A long source id is cut to what a tag holds."""
+    return {
+        TAG_SOURCE: request.source.path[-256:],
+        TAG_MODE: request.mode,
+        TAG_POINT: iso(point) if point else "",
+        TAG_ID: request.identity,
+        TAG_PHASE: phase,
+    }
+
+
+def body(request: Request, source: t.Mapping[str, t.Any], point: datetime.datetime | None) -> dict[str, t.Any]:
+    """Return the PUT that makes the new server."""
+    properties: dict[str, t.Any] = {
+        "createMode": MODES[request.mode],
+        "sourceServerResourceId": request.source.path,
+    }
+    if point is not None:
+        properties["pointInTimeUTC"] = iso(point)
+    if request.zone:
+        properties["availabilityZone"] = request.zone
+    auth = (source.get("properties") or {}).get("authConfig")
+    if auth:
+        properties["authConfig"] = copy.deepcopy(auth)
+    network = (source.get("properties") or {}).get("network") or {}
+    if request.delegated_subnet_id:
+        properties["network"] = {
+            "delegatedSubnetResourceId": request.delegated_subnet_id,
+            "privateDnsZoneArmResourceId": request.private_dns_zone_id,
+        }
+    elif request.mode != "geo" and network:
+        kept = ("publicNetworkAccess", "delegatedSubnetResourceId", "privateDnsZoneArmResourceId")
+        properties["network"] = {key: network[key] for key in kept if network.get(key)}
+    tags = {key: value for key, value in (source.get("tags") or {}).items() if key not in TAGS}
+    content: dict[str, t.Any] = {
+        "location": request.location or source.get("location"),
+        "tags": {**tags, **request.tags, **restore_tags(request, point, PHASES[0])},
+        "properties": properties,
+    }
+    sku = request.sku or source.get("sku")
+    if sku:
+        content["sku"] = {key: sku[key] for key in ("name", "tier") if key in sku}
+    return content
+
+
+@dataclasses.dataclass
+class Snapshot:
+    """What of a server a restore does not carry over, as ARM shows it.
+
+    :param parameters: server parameters that a user set, by name.
+    :param pending_restart: whether a parameter waits for a restart.
+    :param firewall_rules: name -> (start, end).
+    :param administrators: object id -> (name, type, tenant).
+    :param diagnostics: name -> properties of the diagnostic setting.
+    :param endpoints: private endpoints that lead to the server, as ARM resources with C(zones) of their DNS group.
+    """
+
+    server: dict[str, t.Any]
+    parameters: dict[str, str] = dataclasses.field(default_factory=dict)
+    pending_restart: bool = False
+    firewall_rules: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    administrators: dict[str, tuple[str, str, str]] = dataclasses.field(default_factory=dict)
+    diagnostics: dict[str, dict[str, t.Any]] = dataclasses.field(default_factory=dict)
+    endpoints: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """One write: C(kind) says which, C(text) what it does in words."""
+
+    kind: str
+    text: str
+    name: str = ""
+    content: t.Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconcile:
+    """What is brought over from the source; the names are those of the module's options."""
+
+    parameters: bool = True
+    firewall_rules: bool = True
+    private_endpoints: bool = True
+    administrators: bool = True
+    maintenance_window: bool = True
+    diagnostics: bool = True
+    high_availability: bool = False
+
+
+def reconcile(source: Snapshot, target: Snapshot, what: Reconcile) -> list[Action]:
+    """Return the writes that make the target what the source is, in their order. Nothing is ever taken away."""
+    actions: list[Action] = []
+    if what.parameters:
+        actions += _parameters(source, target)
+    if what.firewall_rules and not private(target.server):
+        for name, (start, end) in sorted(source.firewall_rules.items()):
+            if target.firewall_rules.get(name) != (start, end):
+                content = {"properties": {"startIpAddress": start, "endIpAddress": end}}
+                actions.append(Action("firewall_rule", f"open the firewall as {name} does", name, content))
+    if what.private_endpoints:
+        actions += _endpoints(source, target)
+    if what.administrators:
+        for object_id, (name, kind, tenant) in sorted(source.administrators.items()):
+            if object_id not in target.administrators:
+                properties = {"principalName": name, "principalType": kind, "tenantId": tenant}
+                text = f"make {name} an administrator"
+                actions.append(Action("administrator", text, object_id, {"properties": properties}))
+    patch: dict[str, t.Any] = {}
+    if what.maintenance_window:
+        wanted = (source.server.get("properties") or {}).get("maintenanceWindow")
+        custom = (wanted or {}).get("customWindow") == "Enabled"
+        if custom and wanted != (target.server.get("properties") or {}).get("maintenanceWindow"):
+            patch["maintenanceWindow"] = wanted
+    if what.high_availability:
+        wanted = ((source.server.get("properties") or {}).get("highAvailability") or {}).get("mode", "Disabled")
+        there = ((target.server.get("properties") or {}).get("highAvailability") or {}).get("mode", "Disabled")
+        if wanted != there and wanted != "Disabled":
+            patch["highAvailability"] = {"mode": wanted}
+    if patch:
+        actions.append(Action("server", f"set {' and '.join(sorted(patch))}", content={"properties": patch}))
+    if what.diagnostics:
+        for name, properties in sorted(source.diagnostics.items()):
+            if target.diagnostics.get(name) != properties:
+                text = f"send diagnostics as {name} does"
+                actions.append(Action("diagnostics", text, name, {"properties": properties}))
+    return actions
+
+
+def _parameters(source: Snapshot, target: Snapshot) -> list[Action]:
+    actions = []
+    for name, value in sorted(source.parameters.items()):
+        if target.parameters.get(name) != value:
+            content = {"properties": {"value": value, "source": "user-override"}}
+            actions.append(Action("parameter", f"set the server parameter {name}", name, content))
+    if actions or target.pending_restart:
+        actions.append(Action("restart", "restart the server where a parameter waits for it"))
+    return actions
+
+
+def _endpoints(source: Snapshot, target: Snapshot) -> list[Action]:
+    """Each private endpoint of the source gets a sibling in the same subnet and DNS zones."""
+    there = {
+        str(((endpoint.get("properties") or {}).get("subnet") or {}).get("id") or "").lower()
+        for endpoint in target.endpoints
+    }
+    actions = []
+    for endpoint in source.endpoints:
+        properties = endpoint.get("properties") or {}
+        subnet = str((properties.get("subnet") or {}).get("id") or "")
+        if not subnet or subnet.lower() in there:
+            continue
+        name = f"pe-{target.server['name']}"[:80]
+        group = endpoint["id"].split("/resourceGroups/", 1)[1].split("/", 1)[0]
+        content = {
+            "group": group,
+            "location": endpoint.get("location"),
+            "subnet": subnet,
+            "zones": endpoint.get("zones") or [],
+            "tags": endpoint.get("tags") or {},
+        }
+        actions.append(Action("private_endpoint", f"make a private endpoint in {subnet.split('/')[-1]}", name, content))
+        there.add(subnet.lower())
+    return actions
+
+
+def blockers(source: t.Mapping[str, t.Any] | None, now: datetime.datetime) -> list[str]:
+    """Return what keeps a server from being restored now, one sentence each."""
+    if source is None:
+        return ["The server does not exist; one that was dropped within five days is restored by mode=dropped."]
+    found = []
+    state = (source.get("properties") or {}).get("state")
+    if state not in ("Ready", "Stopped", None):
+        found.append(f"The server is {state}; Azure refuses a restore while another operation is at work on it.")
+    if window(source, now)[0] is None:
+        found.append("The server has no backup yet; the first one is taken soon after creation.")
+    return found

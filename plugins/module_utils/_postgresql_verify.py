@@ -1,0 +1,406 @@
+# Copyright (c) The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what a server holds, database by database and side by side. FOR INTERNAL COLLECTION USE ONLY.
+
+Sessions are read-only and have time-outs; the only write is one temporary table, which proves that the server takes
+writes at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_verify_plan as plans
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_sql import SqlError, ident
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_verify_plan import FAIL, PASS, WARN, Result
+
+_SYSTEM_DATABASES = ("azure_maintenance", "azure_sys")
+_USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'azure_sandbox', 'azure_sandbox_entra')"
+_NOT_OF_EXTENSION = "NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"
+
+_DATABASE = """
+SELECT pg_catalog.pg_get_userbyid(datdba) AS owner, pg_catalog.pg_encoding_to_char(encoding) AS encoding,
+  datcollate AS collation, datcollversion AS recorded, pg_catalog.pg_database_collation_actual_version(oid) AS actual
+FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+"""
+_TABLES = f"""
+SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, greatest(c.reltuples, 0)::bigint AS estimate,
+  pg_catalog.pg_relation_size(c.oid) AS bytes,
+  pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
+ORDER BY 5 DESC
+"""
+_COLUMNS = f"""
+SELECT n.nspname || '.' || c.relname AS name, pg_catalog.array_agg(a.attname || ' ' ||
+  pg_catalog.format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
+  ORDER BY a.attnum) AS columns
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r', 'p', 'v', 'm') AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION} GROUP BY 1
+"""
+_CONSTRAINTS = f"""
+SELECT n.nspname || '.' || c.relname || '.' || k.conname AS name, pg_catalog.pg_get_constraintdef(k.oid) AS definition,
+  k.convalidated AS valid
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
+"""
+_INDEXES = f"""
+SELECT n.nspname || '.' || c.relname AS name, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition,
+  i.indisvalid AND i.indisready AS valid, c.oid::bigint AS oid, m.amname AS method
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_am m ON m.oid = c.relam
+WHERE c.relkind = 'i' AND c.relpersistence = 'p' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
+"""
+_SEQUENCES = f"""
+SELECT n.nspname AS schema, c.relname AS name, s.last_value, s.increment_by, tn.nspname AS table_schema,
+  t.relname AS table_name, a.attname AS column_name, pg_catalog.has_schema_privilege(tn.oid, 'USAGE')
+  AND pg_catalog.has_table_privilege(t.oid, 'SELECT') AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AS readable
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_sequences s ON s.schemaname = n.nspname AND s.sequencename = c.relname
+LEFT JOIN pg_catalog.pg_depend d ON d.objid = c.oid AND d.deptype IN ('a', 'i')
+  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0
+LEFT JOIN pg_catalog.pg_class t ON t.oid = d.refobjid LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
+WHERE c.relkind = 'S' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
+"""
+
+
+@dataclasses.dataclass
+class Options:
+    """What is checked.
+
+    :param databases: names; empty means all.
+    :param exact_rows: tables up to this many bytes are counted exactly, greater ones are estimated.
+    :param statement_timeout: seconds.
+    :param read_everything: whether tables are read to their end where amcheck is not to be had.
+    """
+
+    databases: tuple[str, ...] = ()
+    count_up_to: int = 256 * 1024 * 1024
+    statement_timeout: int = 900
+    amcheck: bool = True
+    read_everything: bool = True
+    target: datetime.datetime | None = None
+    tolerance: float = 300.0
+    data_time: tuple[dict[str, t.Any], ...] = ()
+    assertions: tuple[dict[str, t.Any], ...] = ()
+    roles: tuple[str, ...] = ()
+    workers: int = 2
+
+
+class Verifier:
+    """Checks one server.
+
+    :param connect: C((database, options) -> Session), used as a context manager.
+    :param source: the same for a live source to compare with; None compares with nothing live.
+    :param manifest: {database: facts} taken earlier; empty compares with none.
+    """
+
+    def __init__(
+        self,
+        connect: t.Callable[[str, dict[str, str]], t.Any],
+        options: Options,
+        *,
+        source: t.Callable[[str, dict[str, str]], t.Any] | None = None,
+        manifest: t.Mapping[str, t.Any] | None = None,
+    ) -> None:
+        self._connect = connect
+        self._options = options
+        self._source = source
+        self._manifest = manifest or {}
+        self.facts: dict[str, plans.Facts] = {}
+        self.roles: list[str] = []
+
+    def run(self) -> list[Result]:
+        """Make every check and return the results in the order of their importance."""
+        results, databases = self._server()
+        if not databases:
+            return results
+        with ThreadPoolExecutor(max_workers=max(1, self._options.workers)) as pool:
+            for found in pool.map(self._database, databases):
+                results += found
+        return results
+
+    # -- the server ---
+
+    def _server(self) -> tuple[list[Result], list[str]]:
+        results: list[Result] = []
+        try:
+            # A write into a temporary table, so this session is not read-only.
+            with self._connect("postgres", {"statement_timeout": "30s"}) as session:
+                results.append(self._timed("connection", "", lambda: self._connection(session)))
+                names = self._names(session)
+                results.append(self._timed("transactions", "", lambda: self._leftovers(session)))
+                roles = {row["rolname"] for row in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
+        except SqlError as error:
+            return [*results, Result("connection", FAIL, str(error))], []
+        wanted = set(self._options.databases) or {name for name in self._manifest if not name.startswith("_")}
+        live_roles: set[str] = set()
+        if self._source is not None:
+            try:
+                with self._source("postgres", {"default_transaction_read_only": "on"}) as session:
+                    live_roles = {row["rolname"] for row in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
+                    live = self._names(session)
+                    results.append(plans.compare_names("databases", "", live, names, "the live source", WARN))
+            except SqlError as error:
+                results.append(Result("databases", WARN, f"the live source could not be asked: {error}"))
+        if wanted:
+            results.append(plans.compare_names("databases", "", wanted, names, "what was asked for", FAIL))
+        expected = set(self._options.roles) | set(self._manifest.get("_roles") or ())
+        if expected:
+            results.append(plans.compare_names("roles", "", expected, roles, "what was asked for", FAIL))
+        if live_roles:
+            results.append(plans.compare_names("roles", "", live_roles, roles, "the live source", WARN))
+        self.roles = sorted(role for role in roles if not role.startswith("pg_"))
+        return results, [name for name in sorted(names) if not wanted or name in wanted]
+
+    @staticmethod
+    def _names(session: t.Any) -> list[str]:
+        rows = session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate")
+        return [row["datname"] for row in rows if row["datname"] not in _SYSTEM_DATABASES]
+
+    @staticmethod
+    def _connection(session: t.Any) -> Result:
+        row = session.rows(
+            "SELECT pg_catalog.pg_is_in_recovery() AS recovering,"
+            " pg_catalog.current_setting('server_version') AS version, pg_catalog.current_setting('default_transaction_read_only') AS read_only"
+        )[0]
+        if row["recovering"]:
+            return Result("connection", FAIL, "the server is still in recovery")
+        if row["read_only"] == "on":
+            return Result("connection", FAIL, "the server is read-only (default_transaction_read_only)")
+        session.rows("CREATE TEMPORARY TABLE aksops_probe (value integer)")
+        session.rows("INSERT INTO aksops_probe VALUES (1)")
+        session.rows("DROP TABLE aksops_probe")
+        return Result("connection", PASS, f"PostgreSQL {row['version']}, verified TLS, takes writes, not in recovery")
+
+    @staticmethod
+    def _leftovers(session: t.Any) -> Result:
+        prepared = [row["gid"] for row in session.rows("SELECT gid FROM pg_catalog.pg_prepared_xacts")]
+        slots = [
+            row["slot_name"]
+            for row in session.rows("SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE NOT active")
+        ]
+        if prepared or slots:
+            parts = [f"prepared transactions that hold locks: {plans.some(prepared)}"] if prepared else []
+            parts += [f"replication slots that nobody reads: {plans.some(slots)}"] if slots else []
+            return Result("transactions", WARN, "; ".join(parts))
+        return Result("transactions", PASS, "no prepared transactions, no unread replication slots")
+
+    # -- one database ---
+
+    def _database(self, name: str) -> list[Result]:
+        options = {
+            "default_transaction_read_only": "on",
+            "statement_timeout": f"{self._options.statement_timeout}s",
+            "lock_timeout": "10s",
+        }
+        results: list[Result] = []
+        try:
+            with self._connect(name, options) as session:
+                facts = plans.Facts()
+                tables = session.rows(_TABLES)
+                hidden = [f"{row['schema']}.{row['name']}" for row in tables if not row["readable"]]
+                tables = [row for row in tables if row["readable"]]
+                if hidden:
+                    evidence = f"this role may not read, so nothing is known of: {plans.some(hidden)}"
+                    results.append(Result("readable", WARN, evidence, name))
+                results.append(self._timed("collation", name, lambda: self._collation(session, facts, name)))
+                results.append(self._timed("validity", name, lambda: self._structure(session, facts, name)))
+                results.append(self._timed("sequences", name, lambda: self._sequences(session, facts, name)))
+                started = time.monotonic()
+                self._count(session, facts, tables, self._options.count_up_to)
+                seconds = round(time.monotonic() - started, 3)
+                self.facts[name] = facts
+                results += self._references(name, facts, seconds)
+                results.append(self._timed("content", name, lambda: self._content(session, facts, tables, name)))
+                results += self._moments(session, name)
+                results += self._assertions(session, name)
+        except SqlError as error:
+            results.append(Result("connection", FAIL, str(error), name))
+        return results
+
+    @staticmethod
+    def _timed(check: str, database: str, work: t.Callable[[], Result]) -> Result:
+        started = time.monotonic()
+        try:
+            result = work()
+        except AksPlatformError as error:
+            result = Result(check, FAIL, one_sentence(str(error)), database)
+        result.seconds = round(time.monotonic() - started, 3)
+        return result
+
+    @staticmethod
+    def _collation(session: t.Any, facts: plans.Facts, name: str) -> Result:
+        row = session.rows(_DATABASE)[0]
+        facts.owner, facts.encoding, facts.collation = row["owner"], row["encoding"], row["collation"] or ""
+        facts.extensions = {
+            item["extname"]: item["extversion"]
+            for item in session.rows("SELECT extname, extversion FROM pg_catalog.pg_extension")
+        }
+        if row["recorded"] and row["actual"] and row["recorded"] != row["actual"]:
+            evidence = (
+                f"the collation's version changed from {row['recorded']} to {row['actual']}: REINDEX the database"
+            )
+            return Result("collation", WARN, evidence, name)
+        return Result("collation", PASS, f"{facts.encoding}, {facts.collation}", name)
+
+    @staticmethod
+    def _structure(session: t.Any, facts: plans.Facts, name: str) -> Result:
+        facts.columns = {row["name"]: list(row["columns"]) for row in session.rows(_COLUMNS)}
+        constraints, indexes = session.rows(_CONSTRAINTS), session.rows(_INDEXES)
+        facts.constraints = {row["name"]: row["definition"] for row in constraints}
+        facts.indexes = {row["name"]: row["definition"] for row in indexes}
+        broken = [row["name"] for row in indexes if not row["valid"]]
+        if broken:
+            return Result("validity", FAIL, f"indexes that are not valid: {plans.some(broken)}", name)
+        unchecked = [row["name"] for row in constraints if not row["valid"]]
+        if unchecked:
+            return Result("validity", WARN, f"constraints that were never validated: {plans.some(unchecked)}", name)
+        return Result("validity", PASS, f"{len(indexes)} indexes and {len(constraints)} constraints are valid", name)
+
+    @staticmethod
+    def _sequences(session: t.Any, facts: plans.Facts, name: str) -> Result:
+        behind, checked = [], 0
+        for row in session.rows(_SEQUENCES):
+            full = f"{row['schema']}.{row['name']}"
+            facts.sequences[full] = row["last_value"]
+            if row["column_name"] is None or row["increment_by"] < 0 or not row["readable"]:
+                continue
+            table = f"{ident(row['table_schema'])}.{ident(row['table_name'])}"
+            column = ident(row["column_name"])
+            largest = session.rows(f"SELECT max({column})::numeric AS largest FROM {table}")[0]["largest"]
+            checked += 1
+            if largest is not None and largest > (row["last_value"] or 0):
+                behind.append({"sequence": full, "last": row["last_value"] or "its start", "largest": largest})
+        return plans.sequences(name, behind, checked)
+
+    @staticmethod
+    def _count(session: t.Any, facts: plans.Facts, tables: t.Sequence[t.Mapping[str, t.Any]], limit: int) -> None:
+        for row in tables:
+            full = f"{row['schema']}.{row['name']}"
+            if row["bytes"] <= limit:
+                counted = session.rows(f"SELECT count(*) AS rows FROM {ident(row['schema'])}.{ident(row['name'])}")
+                facts.tables[full] = counted[0]["rows"]
+                facts.exact.append(full)
+            else:
+                facts.tables[full] = row["estimate"]
+
+    def _references(self, name: str, facts: plans.Facts, seconds: float) -> list[Result]:
+        results: list[Result] = []
+        if name in self._manifest:
+            wanted = plans.Facts.from_dict(self._manifest[name])
+            results += plans.schema(name, wanted, facts, "the manifest", live=False)
+            results.append(plans.counts(name, wanted, facts, "the manifest", live=False))
+        if self._source is not None:
+            try:
+                wanted = self._source_facts(name)
+                results += plans.schema(name, wanted, facts, "the live source", live=True)
+                results.append(plans.counts(name, wanted, facts, "the live source", live=True))
+            except SqlError as error:
+                results.append(Result("tables", WARN, f"the live source could not be asked: {error}", name))
+        if not results:
+            text = f"{sum(facts.tables.values())} rows in {len(facts.tables)} tables, compared with nothing"
+            results.append(Result("row_counts", PASS, text, name))
+        results[-1].seconds = seconds
+        return results
+
+    def _source_facts(self, name: str) -> plans.Facts:
+        assert self._source is not None
+        facts = plans.Facts()
+        with self._source(name, {"default_transaction_read_only": "on", "statement_timeout": "120s"}) as session:
+            self._collation(session, facts, name)
+            self._structure(session, facts, name)
+            # Estimates do: the source goes on while it is read.
+            for row in session.rows(_TABLES):
+                facts.tables[f"{row['schema']}.{row['name']}"] = row["estimate"]
+        return facts
+
+    def _content(
+        self, session: t.Any, facts: plans.Facts, tables: t.Sequence[t.Mapping[str, t.Any]], name: str
+    ) -> Result:
+        """Read the content: by amcheck where the database has it, else every table to its end."""
+        reason = "amcheck is not wanted"
+        if self._options.amcheck:
+            if "amcheck" not in facts.extensions:
+                reason = "the extension amcheck is not created"
+            else:
+                try:
+                    return self._amcheck(session, tables, name)
+                except SqlError as error:
+                    if error.sqlstate != "42501":
+                        raise
+                    reason = "amcheck may not be run by this role"
+        if not self._options.read_everything:
+            return Result("content", WARN, f"{reason}, and reading every table is not wanted", name)
+        size = 0
+        for row in tables:
+            try:
+                size += session.copy_out(f"COPY {ident(row['schema'])}.{ident(row['name'])} TO STDOUT")
+            except SqlError as error:
+                return Result("content", FAIL, f"{row['schema']}.{row['name']}: {error}", name)
+        return Result("content", PASS, f"{len(tables)} tables were read to their end ({size} bytes; {reason})", name)
+
+    @staticmethod
+    def _amcheck(session: t.Any, tables: t.Sequence[t.Mapping[str, t.Any]], name: str) -> Result:
+        where = session.rows(
+            "SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace"
+            " WHERE e.extname = 'amcheck'"
+        )[0]["nspname"]
+        checked = 0
+        for row in session.rows(_INDEXES):
+            if row["method"] != "btree" or not row["valid"]:
+                continue
+            try:
+                session.rows(f"SELECT {ident(where)}.bt_index_check(%s::oid::regclass, true)", (row["oid"],))
+            except SqlError as error:
+                if error.sqlstate == "42501":
+                    raise
+                return Result("content", FAIL, f"index {row['name']}: {error}", name)
+            checked += 1
+        for row in tables:
+            full = f"{ident(row['schema'])}.{ident(row['name'])}"
+            bad = session.rows(f"SELECT blkno, msg FROM {ident(where)}.verify_heapam(%s::regclass) LIMIT 5", (full,))
+            if bad:
+                found = "; ".join(f"block {item['blkno']}: {item['msg']}" for item in bad)
+                return Result("content", FAIL, f"table {full}: {found}", name)
+        return Result("content", PASS, f"amcheck found {checked} indexes and {len(tables)} tables sound", name)
+
+    def _moments(self, session: t.Any, name: str) -> list[Result]:
+        results = []
+        target = self._options.target
+        for item in self._options.data_time:
+            if item["database"] != name or target is None:
+                continue
+
+            def look(item: dict[str, t.Any] = item) -> Result:
+                row = session.rows(item["query"])[0]
+                value = next(iter(row.values()))
+                if value is not None and not isinstance(value, datetime.datetime):
+                    return Result("data_time", FAIL, f"{item['query']} returned no moment but {value!s}", name)
+                tolerance = item.get("tolerance")
+                limit = self._options.tolerance if tolerance is None else tolerance
+                return plans.moments(name, item["query"], value, target, float(limit))
+
+            results.append(self._timed("data_time", name, look))
+        return results
+
+    def _assertions(self, session: t.Any, name: str) -> list[Result]:
+        results = []
+        for item in self._options.assertions:
+            if item["database"] != name:
+                continue
+
+            def look(item: dict[str, t.Any] = item) -> Result:
+                rows = session.rows(item["query"])
+                return plans.assertion(item, next(iter(rows[0].values())) if rows else None)
+
+            results.append(self._timed(f"assertion:{item['name']}", name, look))
+        return results

@@ -1,0 +1,325 @@
+#!/usr/bin/python
+# Copyright (c) The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postgresql_flexible_restore
+short_description: Restore a PostgreSQL Flexible Server into a new one, and bring over what Azure does not
+version_added: 0.1.0
+description:
+  - Refuses what cannot be restored before any write; one sentence says why and what is allowed.
+  - Makes the new server, waits for it, and brings over what a restore leaves behind - server parameters (with a
+    restart where one waits for it), firewall rules, private endpoints, Entra administrators, maintenance window and
+    diagnostic settings.
+  - A restored server does not tell that it was restored. The module writes source, point, id and phase into tags.
+    Run it again after an interruption and it goes on; another restore under the same name is refused.
+  - It never changes the source, and never deletes anything.
+options:
+  source_id:
+    description: Resource id of the server to restore.
+    type: str
+    required: true
+  name:
+    description: Name of the new server.
+    type: str
+    required: true
+  resource_group:
+    description: Resource group of the new server. Without it the source's.
+    type: str
+  mode:
+    description:
+      - V(point_in_time) restores to O(point_in_time), V(latest) to the last commit that Azure holds.
+      - V(backup) restores to the end of O(backup), which is faster because no log is replayed.
+      - V(geo) restores the last copy in the paired region, V(dropped) a server that was dropped within five days.
+    type: str
+    choices: [point_in_time, latest, backup, geo, dropped]
+    default: point_in_time
+  point_in_time:
+    description: The moment, with its time zone, such as V(2026-11-23T03:15:00Z).
+    type: str
+  backup:
+    description: Name of a backup, as M(aksops.platform.postgresql_flexible_restore_info) lists them.
+    type: str
+  location:
+    description: Region of the new server, for V(geo) and V(dropped).
+    type: str
+  zone:
+    description: Availability zone of the new server.
+    type: str
+  sku:
+    description: Size of the new server. Without it the source's.
+    type: dict
+    suboptions:
+      name:
+        description: Name of the size, such as V(Standard_D2ds_v5).
+        type: str
+        required: true
+      tier:
+        description: Its tier.
+        type: str
+        choices: [Burstable, GeneralPurpose, MemoryOptimized]
+        required: true
+  delegated_subnet_id:
+    description: Another subnet, for a source that is in a delegated one.
+    type: str
+  private_dns_zone_id:
+    description: The private DNS zone that belongs to O(delegated_subnet_id).
+    type: str
+  tags:
+    description: Tags to add to the source's.
+    type: dict
+    default: {}
+  reconcile:
+    description: What is brought over from the source.
+    type: dict
+    default: {}
+    suboptions:
+      parameters:
+        description: Server parameters that a user set.
+        type: bool
+        default: true
+      firewall_rules:
+        description: Firewall rules.
+        type: bool
+        default: true
+      private_endpoints:
+        description: A private endpoint in each subnet that has one to the source, with its DNS zones.
+        type: bool
+        default: true
+      administrators:
+        description: Entra administrators.
+        type: bool
+        default: true
+      maintenance_window:
+        description: The maintenance window.
+        type: bool
+        default: true
+      diagnostics:
+        description: Diagnostic settings.
+        type: bool
+        default: true
+      high_availability:
+        description: High availability, which costs a second server. A drill does without.
+        type: bool
+        default: false
+  administrator_password:
+    description:
+      - A password to give the password administrator.
+      - A restore brings back the one that was valid at the moment it goes to.
+    type: str
+  wait_timeout:
+    description: Seconds that the creation of the server may take.
+    type: int
+    default: 14400
+  wait_sleep:
+    description: Seconds between two looks at the server's state.
+    type: int
+    default: 10
+extends_documentation_fragment:
+  - aksops.platform.azure_auth
+  - aksops.platform.attributes
+  - aksops.platform.attributes.action_group
+attributes:
+  check_mode:
+    support: full
+    details: Makes every check that a run makes and returns the actions that it would carry out.
+  diff_mode:
+    support: full
+author:
+  - The aksops.platform maintainers (@aksops)
+seealso:
+  - module: aksops.platform.postgresql_flexible_restore_info
+  - module: aksops.platform.postgresql_verify
+"""
+
+EXAMPLES = r"""
+- name: Restore the shop's database as it was before the bad deployment
+  aksops.platform.postgresql_flexible_restore:
+    source_id: "{{ platform.postgresql.id }}"
+    name: psql-shop-r1
+    point_in_time: 2026-11-23T03:15:00+01:00
+"""
+
+RETURN = r"""
+server:
+  description: The new server as Azure shows it, without what it never shows (passwords).
+  returned: when it exists
+  type: dict
+  contains:
+    id:
+      description: Resource id.
+      type: str
+      returned: always
+    name:
+      description: Name.
+      type: str
+      returned: always
+    fqdn:
+      description: Host name.
+      type: str
+      returned: always
+    state:
+      description: Its state.
+      type: str
+      returned: always
+point_in_time:
+  description: The moment that Azure was asked for, in UTC. V(null) for a geo-restore and a dropped server.
+  returned: success
+  type: str
+restore_id:
+  description: Names this restore; also in the server's tags.
+  returned: success
+  type: str
+actions:
+  description: What was, or would be, done, in order.
+  returned: success
+  type: list
+  elements: str
+phase:
+  description: How far the restore is - C(absent), C(restoring), C(configuring) or C(configured).
+  returned: success
+  type: str
+seconds:
+  description: How long the parts took in this run.
+  returned: success
+  type: dict
+  sample: {"provision": 421.3, "configure": 35.0}
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql as postgresql
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore as service
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_plan as plans
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
+
+
+def switch(default: bool) -> dict[str, t.Any]:
+    """Return the spec of one switch of C(reconcile)."""
+    return {"type": "bool", "default": default}
+
+
+RESTORE_ARG_SPEC: dict[str, t.Any] = {
+    "source_id": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "resource_group": {"type": "str"},
+    "mode": {"type": "str", "choices": list(plans.MODES), "default": "point_in_time"},
+    "point_in_time": {"type": "str"},
+    "backup": {"type": "str"},
+    "location": {"type": "str"},
+    "zone": {"type": "str"},
+    "sku": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str", "required": True},
+            "tier": {"type": "str", "choices": ["Burstable", "GeneralPurpose", "MemoryOptimized"], "required": True},
+        },
+    },
+    "delegated_subnet_id": {"type": "str"},
+    "private_dns_zone_id": {"type": "str"},
+    "tags": {"type": "dict", "default": {}},
+    "reconcile": {
+        "type": "dict",
+        "default": {},
+        "apply_defaults": True,
+        "options": {
+            "parameters": switch(True),
+            "firewall_rules": switch(True),
+            "private_endpoints": switch(True),
+            "administrators": switch(True),
+            "maintenance_window": switch(True),
+            "diagnostics": switch(True),
+            "high_availability": switch(False),
+        },
+    },
+    "administrator_password": {"type": "str", "no_log": True},
+    "wait_timeout": {"type": "int", "default": 14400},
+    "wait_sleep": {"type": "int", "default": 10},
+}
+
+
+def request_of(params: t.Mapping[str, t.Any]) -> plans.Request:
+    """Return the request that the options describe."""
+    source = postgresql.parse_id(params["source_id"])
+    return plans.Request(
+        source=source,
+        target=source.sibling(params["name"], params["resource_group"]),
+        mode=params["mode"],
+        point=plans.parse_point(params["point_in_time"]) if params["point_in_time"] else None,
+        backup=params["backup"],
+        location=params["location"],
+        zone=params["zone"],
+        sku=params["sku"],
+        delegated_subnet_id=params["delegated_subnet_id"],
+        private_dns_zone_id=params["private_dns_zone_id"],
+        tags={str(key): str(value) for key, value in params["tags"].items()},
+    )
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Carry out the task and return its result."""
+    params = module.params
+    request = request_of(params)
+    arm = _arm.client(params, timeout=params["wait_timeout"], progress=module.debug)
+    restore = service.Restore(
+        service.Servers(arm, progress=module.debug),
+        request,
+        plans.Reconcile(**params["reconcile"]),
+        timeout=params["wait_timeout"],
+        interval=params["wait_sleep"],
+        administrator_password=params["administrator_password"],
+    )
+    found = restore.run(check_mode=module.check_mode)
+    result: dict[str, t.Any] = {
+        "changed": bool(restore.actions),
+        "actions": restore.actions,
+        "phase": found["phase"],
+        "point_in_time": plans.iso(found["point"]) if found["point"] else None,
+        "restore_id": request.identity,
+        "seconds": restore.seconds,
+    }
+    if found["server"]:
+        result["server"] = describe(found["server"])
+    if module._diff:
+        result["diff"] = {"before": "", "after": "".join(f"{action}\n" for action in restore.actions)}
+    return result
+
+
+def describe(server: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what of a server a caller needs."""
+    properties = server.get("properties") or {}
+    return {
+        "id": server.get("id"),
+        "name": server.get("name"),
+        "location": server.get("location"),
+        "fqdn": properties.get("fullyQualifiedDomainName"),
+        "state": properties.get("state"),
+        "version": properties.get("version"),
+        "tags": server.get("tags") or {},
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**_auth.AUTH_ARG_SPEC, **RESTORE_ARG_SPEC},
+        supports_check_mode=True,
+        required_if=[
+            ("mode", "point_in_time", ["point_in_time"]),
+            ("mode", "backup", ["backup"]),
+            ("mode", "geo", ["location"]),
+        ],
+        required_together=[["delegated_subnet_id", "private_dns_zone_id"]],
+    )
+    try:
+        module.exit_json(**run(module))
+    except AksPlatformError as error:
+        fail_from(module, error)
+
+
+if __name__ == "__main__":
+    main()
