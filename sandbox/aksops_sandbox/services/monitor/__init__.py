@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aksops_sandbox.services.base import Service
-from aksops_sandbox.services.monitor import alerts, collection, components, diagnostics, workspaces
+from aksops_sandbox.services.monitor import alerts, collection, components, diagnostics, ingestion, query, workspaces
 
 __all__ = ["MonitorService"]
 
@@ -32,3 +32,8 @@ class MonitorService(Service):
             alerts.SmartDetectorRule(),
         ]
         self.arm_routes = [*workspaces.ROUTES, *components.ROUTES, *diagnostics.ROUTES]
+        self.hosts = [
+            (r"[a-z]+-\d+\.in\.applicationinsights\.azure\.com", ingestion.track),
+            (r"[a-z0-9._-]+\.[a-z]+-1\.ingest\.monitor\.azure\.com", ingestion.upload),
+            (r"api\.(loganalytics\.(io|azure\.com)|applicationinsights\.io)", query.handle),
+        ]
