@@ -313,6 +313,127 @@ def test_a_pod_starts_once_its_identity_may_read_the_vault(cluster, tmp_path):
     assert base64.b64decode(synced["data"]["password"]) == b"rotated"
 
 
+INGRESS = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec:
+  containers: [{name: web, image: "example.azurecr.io/web@sha256:0", ports: [{containerPort: 8080}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, annotations: {appgw.ingress.kubernetes.io/health-probe-path: /healthz}}
+spec:
+  ingressClassName: azure-application-gateway
+  rules:
+  - host: shop.example
+    http:
+      paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}]
+"""
+
+
+def make_gateway(client, group):
+    """A gateway as Terraform makes it, with one empty listener; returns its path and its address."""
+    network = f"{group}/providers/Microsoft.Network"
+    subnet = f"{network}/virtualNetworks/edge/subnets/gateway"
+    space = {"addressSpace": {"addressPrefixes": ["10.60.0.0/16"]}}
+    where = {"location": "westeurope"}
+    client.arm("PUT", f"{network}/virtualNetworks/edge", "2025-01-01", {**where, "properties": space})
+    client.arm("PUT", subnet, "2025-01-01", {"properties": {"addressPrefix": "10.60.0.0/24"}})
+    address = {**where, "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}
+    public = client.arm("PUT", f"{network}/publicIPAddresses/edge", "2025-01-01", address).json
+    gateway = f"{network}/applicationGateways/edge"
+    own = f"{client.subscription}{gateway}"
+
+    def entry(name, **properties):
+        return [{"name": name, "properties": properties}]
+
+    def reference(collection, name):
+        return {"id": f"{own}/{collection}/{name}"}
+
+    parts = {
+        "sku": {"name": "Standard_v2", "tier": "Standard_v2", "capacity": 1},
+        "gatewayIPConfigurations": entry("gateway", subnet={"id": f"{client.subscription}{subnet}"}),
+        "frontendIPConfigurations": entry("public", publicIPAddress={"id": public["id"]}),
+        "frontendPorts": entry("http", port=80),
+        "backendAddressPools": entry("empty", backendAddresses=[]),
+        "backendHttpSettingsCollection": entry("empty", port=80, protocol="Http", requestTimeout=30),
+        "httpListeners": entry(
+            "empty",
+            frontendIPConfiguration=reference("frontendIPConfigurations", "public"),
+            frontendPort=reference("frontendPorts", "http"),
+            protocol="Http",
+        ),
+        "requestRoutingRules": entry(
+            "empty",
+            ruleType="Basic",
+            priority=100,
+            httpListener=reference("httpListeners", "empty"),
+            backendAddressPool=reference("backendAddressPools", "empty"),
+            backendHttpSettings=reference("backendHttpSettingsCollection", "empty"),
+        ),
+    }
+    answer = client.arm("PUT", gateway, "2025-01-01", {**where, "properties": parts})
+    assert answer.status in {200, 201}, answer.body
+    return gateway, subnet, public["properties"]["ipAddress"]
+
+
+def test_agic_writes_the_gateway_once_its_identity_may(cluster, tmp_path):
+    client = cluster.client
+    gateway, subnet, address = make_gateway(client, client.group("kube"))
+
+    def enable(properties):
+        config = {"applicationGatewayId": f"{client.subscription}{gateway}"}
+        properties.setdefault("addonProfiles", {})["ingressApplicationGateway"] = {"enabled": True, "config": config}
+
+    assert cluster.put(enable).status == 200
+    profile = cluster.properties["addonProfiles"]["ingressApplicationGateway"]
+    assert profile["config"]["effectiveApplicationGatewayId"].lower() == f"{client.subscription}{gateway}".lower()
+    code, output = cluster.kubectl(tmp_path, "apply", "-f", "-", stdin=INGRESS)
+    assert code == 0, output
+
+    def complaints(part):
+        items = cluster.json(tmp_path, "get", "events", "-n", "kube-system")["items"]
+        return [item for item in items if item["reason"] == "FailedApplyingAppGwConfig" and part in item["message"]]
+
+    def status():
+        return cluster.json(tmp_path, "get", "ingress", "web")["status"]["loadBalancer"]
+
+    eventually(lambda: complaints("AuthorizationFailed"))
+    assert status() == {}
+    who = profile["identity"]["objectId"]
+    assign(client, gateway, "b24988ac-6180-42a0-ab88-20f7382dd24c", who)
+    assign(client, "/resourceGroups/kube", "acdd72a7-3385-48ef-bd42-f606fba81ae7", who)
+    eventually(lambda: complaints("ApplicationGatewayInsufficientPermissionOnSubnet"))
+    assign(client, subnet, "4d97b98b-1d4f-4787-a291-c67834d212e7", who)
+    eventually(lambda: status() == {"ingress": [{"ip": address}]})
+    shown = client.arm("GET", gateway, "2025-01-01").json
+    (listener,) = shown["properties"]["httpListeners"]
+    assert listener["properties"]["hostNames"] == ["shop.example"]
+    pools = {
+        pool["name"]: pool["properties"]["backendAddresses"] for pool in shown["properties"]["backendAddressPools"]
+    }
+    pod = cluster.json(tmp_path, "get", "pod", "web")["status"]["podIP"]
+    assert pools["pool-default-web-80-bp-8080"] == [{"ipAddress": pod}]
+    assert shown["tags"]["managed-by-k8s-ingress"]
+    assert cluster.kubectl(tmp_path, "delete", "-f", "-", stdin=INGRESS)[0] == 0
+    names = eventually(
+        lambda: (
+            (found := client.arm("GET", gateway, "2025-01-01").json["properties"]["backendAddressPools"])
+            and len(found) == 1
+            and found
+        )
+    )
+    assert names[0]["name"] == "defaultaddresspool"
+
+
 def test_a_private_api_server_is_reached_from_inside_only(sandbox, client, tmp_path):
     path = client.group("kube-private") + "/providers/Microsoft.ContainerService/managedClusters/private"
     body = definition(apiServerAccessProfile={"enablePrivateCluster": True}, dnsPrefix="private")

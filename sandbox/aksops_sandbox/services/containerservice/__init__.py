@@ -16,6 +16,7 @@ from aksops_sandbox.tools import KUBERNETES_VERSION
 
 from .clusters import CLUSTER, ManagedCluster
 from .fleet import ISSUER_HOST, Fleet, issuer
+from .gateway_controller import GatewayController
 from .pools import AgentPool, MaintenanceConfiguration, Namespace
 from .secrets_store import SecretsStore
 
@@ -35,7 +36,7 @@ class ContainerService(Service):
     def __init__(self) -> None:
         super().__init__()
         self._fleet: Fleet | None = None
-        self._players: dict[str, SecretsStore] = {}
+        self._players: dict[str, list[SecretsStore | GatewayController]] = {}
         self._lock = threading.Lock()
         self._clusters = ManagedCluster(self)
         self.resource_types = [self._clusters, AgentPool(self), MaintenanceConfiguration(), Namespace()]
@@ -67,7 +68,7 @@ class ContainerService(Service):
             thread.join()
 
     def stop(self, ctx: Sandbox) -> None:
-        for player in self._players.values():
+        for player in [player for players in self._players.values() for player in players]:
             player.stop()
         self._players.clear()
         if self._fleet is not None:
@@ -89,15 +90,17 @@ class ContainerService(Service):
         """Start the sandbox's own controllers of a cluster where they do not run."""
         with self._lock:
             if cluster.id.lower() not in self._players:
-                player = SecretsStore(ctx, cluster.id, self.fleet.client(cluster.id))
-                self._players[cluster.id.lower()] = player
-                player.start()
+                client = self.fleet.client(cluster.id)
+                players = [SecretsStore(ctx, cluster.id, client), GatewayController(ctx, cluster.id, client)]
+                self._players[cluster.id.lower()] = players
+                for player in players:
+                    player.start()
 
     def unfollow(self, cluster: Resource) -> None:
         """Stop them."""
         with self._lock:
-            player = self._players.pop(cluster.id.lower(), None)
-        if player is not None:
+            players = self._players.pop(cluster.id.lower(), [])
+        for player in players:
             player.stop()
 
     def _resume(self, ctx: Sandbox, cluster: Resource) -> None:

@@ -9,13 +9,11 @@ memory, except those that secretObjects asks to be synced.
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -28,6 +26,7 @@ from aksops_sandbox.services.entra import EntraService
 from aksops_sandbox.services.identity import IDENTITY
 
 from . import addons
+from .events import warn
 from .workload_identity import AUDIENCE
 
 if TYPE_CHECKING:
@@ -184,7 +183,7 @@ class SecretsStore:
         except MountError as error:
             item.due = time.monotonic() + _BACKOFF[min(item.tries, len(_BACKOFF) - 1)]
             item.tries += 1
-            self._event(pod, str(error))
+            warn(self._client, pod, "FailedMount", str(error), "kubelet")
             return
         metadata = pod["metadata"]
         target = path("v1", "pods", metadata["namespace"], metadata["name"])
@@ -359,41 +358,6 @@ class SecretsStore:
                 }
             )
 
-    def _event(self, pod: Pod, message: str) -> None:
-        """One Event for each pod and message, counted up when it happens again, as the kubelet does."""
-        metadata = pod["metadata"]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        mark = hashlib.sha256(f"{metadata['uid']}|{message}".encode()).hexdigest()[:16]
-        name = f"{metadata['name']}.{mark}"
-        target = path("v1", "events", metadata["namespace"])
-        before = self._client.get(f"{target}/{name}")
-        if before is not None:
-            change = {"count": int(before.get("count") or 1) + 1, "lastTimestamp": now}
-            self._client.merge(f"{target}/{name}", change)
-            return
-        self._client.create(
-            target,
-            {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {"name": name, "namespace": metadata["namespace"]},
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": metadata["name"],
-                    "namespace": metadata["namespace"],
-                    "uid": metadata["uid"],
-                },
-                "type": "Warning",
-                "reason": "FailedMount",
-                "message": message[:1024],
-                "source": {"component": "kubelet", "host": pod["spec"]["nodeName"]},
-                "firstTimestamp": now,
-                "lastTimestamp": now,
-                "count": 1,
-            },
-        )
-
     # Rotation --------------------------------------------------------------------------------------------------------
 
     def _rotate(self) -> None:
@@ -406,7 +370,13 @@ class SecretsStore:
                 try:
                     self._mount(pod, volume)
                 except MountError as error:
-                    self._event(pod, f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}')
+                    warn(
+                        self._client,
+                        pod,
+                        "FailedMount",
+                        f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}',
+                        "kubelet",
+                    )
 
     def _config(self) -> dict[str, str]:
         cluster = self._ctx.store.get(self._cluster_id)

@@ -1,0 +1,235 @@
+"""AGIC, played: Ingress objects of its class become the configuration of the application gateway, by ARM.
+
+It asks management.azure.com with the add-on identity's token, so what that identity may do decides, as on Azure.
+Like the add-on, it writes when something in the cluster changed and does not undo what others write to the gateway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aksops_sandbox.engines.kubernetes import Client, KubernetesError
+from aksops_sandbox.engines.kubernetes.client import path
+from aksops_sandbox.http.message import Request, Response
+
+from . import addons, gateway_config
+from .events import warn
+
+if TYPE_CHECKING:
+    from aksops_sandbox.sandbox import Sandbox
+
+ADDON = "ingressApplicationGateway"
+VERSION = "1.9.4"
+_API = "2025-01-01"
+_ARM = "https://management.azure.com"
+_JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
+_ASSIGN = "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action"
+_EVERY = 2.0
+_AFTER_FAILURE = 10.0
+_VOLATILE = {"etag", "type", "id", "provisioningState", "httpListeners"}
+
+
+class GatewayError(Exception):
+    """ARM refused; the message is its own."""
+
+
+class GatewayController:
+    """The player of one cluster: one thread that looks at Ingress objects every two seconds while the add-on is on."""
+
+    def __init__(self, ctx: Sandbox, cluster_id: str, client: Client) -> None:
+        self._ctx = ctx
+        self._cluster_id = cluster_id
+        self._client = client
+        self._ended = threading.Event()
+        self._applied = ""
+        self._thread = threading.Thread(target=self._run, name="application gateway controller", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        pause = _EVERY
+        while not self._ended.wait(pause):
+            pause = _EVERY
+            try:
+                self._sync()
+            except (OSError, KubernetesError):
+                continue
+            except GatewayError as error:
+                pause = _AFTER_FAILURE
+                self._complain(str(error))
+            except Exception:  # the player must outlive any single Ingress
+                traceback.print_exc()
+                pause = _AFTER_FAILURE
+
+    def _sync(self) -> None:
+        cluster = self._ctx.store.get(self._cluster_id)
+        profile = addons.profile_of(cluster, ADDON) if cluster else {}
+        gateway_id = (profile.get("config") or {}).get("effectiveApplicationGatewayId")
+        if not (profile.get("enabled") and profile.get("identity") and gateway_id):
+            self._applied = ""
+            return
+        wanted = self._read_cluster()
+        digest = hashlib.sha256(f"{gateway_id} {wanted!r}".encode()).hexdigest()
+        if digest == self._applied:
+            return
+        identity = profile["identity"]
+        gateway = self._ask(identity, "GET", gateway_id)
+        collections = gateway_config.build(gateway, wanted)
+        if self._differs(gateway["properties"], collections):
+            self._check_links(identity, gateway)
+            gateway["properties"] |= collections
+            for entry in gateway["properties"]["frontendIPConfigurations"]:
+                entry["properties"].pop("httpListeners", None)  # read-only: SDKs do not send it
+            gateway["tags"] = {
+                **(gateway.get("tags") or {}),
+                "managed-by-k8s-ingress": VERSION,
+                "ingress-for-aks-cluster-id": self._cluster_id,
+                "last-updated-by-k8s-ingress": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC"),
+            }
+            self._ask(identity, "PUT", gateway_id, gateway)
+        self._publish(gateway, wanted.ingresses)
+        self._applied = digest
+
+    def _read_cluster(self) -> gateway_config.Cluster:
+        ingresses = [
+            _plain(item)
+            for item in self._client.list("/apis/networking.k8s.io/v1/ingresses")
+            if gateway_config.is_ours(item) and not item["metadata"].get("deletionTimestamp")
+        ]
+        found = gateway_config.Cluster(sorted(ingresses, key=lambda item: str(item["metadata"])))
+        for ingress in ingresses:
+            namespace = ingress["metadata"]["namespace"]
+            for rule in ingress["spec"].get("rules") or []:
+                for entry in (rule.get("http") or {}).get("paths") or []:
+                    name = entry["backend"]["service"]["name"]
+                    if (namespace, name) not in found.services:
+                        self._read_service(found, namespace, name)
+        return found
+
+    def _read_service(self, found: gateway_config.Cluster, namespace: str, name: str) -> None:
+        service = self._client.get(path("v1", "services", namespace, name))
+        if service is None:
+            return
+        ports = service["spec"].get("ports") or []
+        addresses = []
+        slices = self._client.list(
+            path("discovery.k8s.io/v1", "endpointslices", namespace), labelSelector=f"kubernetes.io/service-name={name}"
+        )
+        for item in slices:
+            for port in ports:
+                for resolved in item.get("ports") or []:
+                    if resolved.get("name", "") == port.get("name", ""):
+                        port["resolved"] = resolved["port"]
+            for endpoint in item.get("endpoints") or []:
+                if (endpoint.get("conditions") or {}).get("ready"):
+                    addresses += endpoint["addresses"]
+        found.services[(namespace, name)] = {"spec": {"ports": ports}}
+        found.endpoints[(namespace, name)] = sorted(addresses)
+
+    @staticmethod
+    def _differs(properties: dict[str, Any], collections: dict[str, list[dict[str, Any]]]) -> bool:
+        return any(_bare(properties.get(name) or []) != _bare(entries) for name, entries in collections.items())
+
+    def _ask(self, identity: dict[str, str], method: str, resource_id: str, body: Any = None) -> dict[str, Any]:
+        ctx = self._ctx
+        token = ctx.tokens.issue(identity["objectId"], ctx.principals.tenant_id, _ARM, identity["clientId"])
+        request = Request(
+            method=method,
+            host="management.azure.com",
+            port=443,
+            path=resource_id,
+            query={"api-version": _API},
+            headers={"authorization": f"Bearer {token}", "user-agent": f"ingress-azure/{VERSION}"},
+            body=b"" if body is None else json.dumps(body).encode(),
+        )
+        assert ctx.router is not None
+        answer: Response = ctx.router.handle(request)
+        content = json.loads(answer.body or b"{}")
+        if answer.status >= 400:
+            error = content.get("error") or {}
+            raise GatewayError(
+                f'Code="{error.get("code", answer.status)}" Message="{error.get("message", "")}" '
+                f"({method} {resource_id}, status {answer.status})"
+            )
+        return content
+
+    def _check_links(self, identity: dict[str, str], gateway: dict[str, Any]) -> None:
+        """What Azure checks of a writer beyond the gateway itself: its subnet and its identities."""
+        oid, allowed = identity["objectId"], self._ctx.rbac.allowed
+        for entry in gateway["properties"]["gatewayIPConfigurations"]:
+            subnet = entry["properties"]["subnet"]["id"]
+            if not allowed(oid, _JOIN, subnet):
+                raise GatewayError(
+                    f'Code="ApplicationGatewayInsufficientPermissionOnSubnet" Message="Client with object id {oid} '
+                    f"does not have permission on the Virtual Network resource {subnet} to perform action {_JOIN}. For "
+                    'details on permissions, visit aka.ms/agsubnetjoin."'
+                )
+        for assigned in (gateway.get("identity") or {}).get("userAssignedIdentities") or {}:
+            if not allowed(oid, _ASSIGN, assigned):
+                raise GatewayError(
+                    f'Code="LinkedAuthorizationFailed" Message="The client with object id \'{oid}\' has permission to '
+                    "perform action 'Microsoft.Network/applicationGateways/write' on scope "
+                    f"'{gateway['id']}'; however, it does not have permission to perform action(s) "
+                    "'Microsoft.ManagedIdentity/userAssignedIdentities/assign/action' on the linked scope(s) "
+                    f"'{assigned}'.\""
+                )
+
+    def _publish(self, gateway: dict[str, Any], ingresses: list[dict[str, Any]]) -> None:
+        """Write the gateway's address into the status of each Ingress."""
+        for ingress in ingresses:
+            metadata = ingress["metadata"]
+            annotations = metadata.get("annotations") or {}
+            private = annotations.get("appgw.ingress.kubernetes.io/use-private-ip") == "true"
+            address = self._address(gateway, private)
+            if address:
+                target = path("networking.k8s.io/v1", "ingresses", metadata["namespace"], metadata["name"])
+                change = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
+                self._client.merge(f"{target}/status", change)
+
+    def _address(self, gateway: dict[str, Any], private: bool) -> str:
+        for entry in gateway["properties"]["frontendIPConfigurations"]:
+            properties = entry["properties"]
+            public = (properties.get("publicIPAddress") or {}).get("id")
+            if private and not public:
+                return str(properties.get("privateIPAddress") or "")
+            if public and not private:
+                found = self._ctx.store.get(public)
+                return str(found.properties.get("ipAddress") or "") if found else ""
+        return ""
+
+    def _complain(self, message: str) -> None:
+        """An Event on AGIC's pod, as AGIC writes it."""
+        pods = self._client.list(path("v1", "pods", "kube-system"), labelSelector="app=ingress-appgw")
+        for pod in pods[:1]:
+            warn(self._client, pod, "FailedApplyingAppGwConfig", message, "azure/application-gateway")
+
+
+def _plain(ingress: dict[str, Any]) -> dict[str, Any]:
+    """An Ingress without what changes by itself."""
+    metadata = ingress["metadata"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "annotations") if key in metadata}
+    return {"metadata": kept, "spec": ingress["spec"]}
+
+
+def _bare(entries: list[dict[str, Any]]) -> list[Any]:
+    """Entries of a collection, comparable: without what ARM adds to them, by name."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            if set(value) == {"id"}:
+                return str(value["id"]).lower()
+            return {key: clean(item) for key, item in sorted(value.items()) if key not in _VOLATILE}
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        return value
+
+    return sorted((clean(entry) for entry in entries), key=lambda item: item["name"])
