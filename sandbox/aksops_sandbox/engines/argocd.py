@@ -32,6 +32,16 @@ _SELECTOR = f"app.kubernetes.io/name={CONTROLLER}"
 _APPLICATIONS = "argoproj.io/v1alpha1"
 _TOKEN_SECONDS = 24 * 3600
 _WATCH_SECONDS = 20
+# Keys of the ConfigMaps that reach the controller, by the variable that the pods of the chart take them in.
+_SETTINGS = {
+    "ARGOCD_RECONCILIATION_TIMEOUT": ("argocd-cm", "timeout.reconciliation"),
+    "ARGOCD_RECONCILIATION_JITTER": ("argocd-cm", "timeout.reconciliation.jitter"),
+    "ARGOCD_APPLICATION_CONTROLLER_SERVER_SIDE_DIFF": ("argocd-cmd-params-cm", "controller.diff.server.side"),
+    "ARGOCD_APPLICATION_CONTROLLER_PERSIST_RESOURCE_HEALTH": (
+        "argocd-cmd-params-cm",
+        "controller.resource.health.persist",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -161,9 +171,6 @@ class ArgoCd:
             ready=lambda: _listens(repo_port),
         )  # fmt: skip
         kubeconfig = self._write_kubeconfig(namespace)
-        settings = self._plane.client.get(api_path("v1", "configmaps", namespace, "argocd-cm")) or {}
-        resync = (settings.get("data") or {}).get("timeout.reconciliation", "120s")
-        jitter = (settings.get("data") or {}).get("timeout.reconciliation.jitter", "60s")
         ctx.supervisor.start(
             self._names[2],
             [
@@ -174,11 +181,19 @@ class ArgoCd:
             ],
             env={
                 **base, "ARGOCD_BINARY_NAME": CONTROLLER, "ARGOCD_FAKE_IN_CLUSTER": "true",
-                "KUBECONFIG": str(kubeconfig), "ARGOCD_RECONCILIATION_TIMEOUT": resync,
-                "ARGOCD_RECONCILIATION_JITTER": jitter, "GOMEMLIMIT": "250MiB",
+                "KUBECONFIG": str(kubeconfig), "GOMEMLIMIT": "250MiB", **self._settings(namespace),
             },
             cwd=self._folder,
         )  # fmt: skip
+
+    def _settings(self, namespace: str) -> dict[str, str]:
+        client = self._plane.client
+        maps = {
+            name: (client.get(api_path("v1", "configmaps", namespace, name)) or {}).get("data") or {}
+            for name in ("argocd-cm", "argocd-cmd-params-cm")
+        }
+        found = {variable: maps[name].get(key) for variable, (name, key) in _SETTINGS.items()}
+        return {variable: value for variable, value in found.items() if value}
 
     def _port(self, part: str) -> int:
         return self._ctx.ports.get(f"{self._key}-{part}")
