@@ -72,6 +72,24 @@ WHERE c.relkind = 'S' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
 """
 
 
+#: Seconds before the target within which a transaction may have been open at it.
+_SETTLED = 60.0
+
+
+def _qualified(table: str) -> str:
+    """Return schema.table quoted; a name without a schema is one of public."""
+    schema, _, name = table.rpartition(".")
+    return f"{ident(schema or 'public')}.{ident(name)}"
+
+
+def _newest(item: t.Mapping[str, t.Any]) -> str:
+    return f"SELECT max({ident(item['column'])}) AS newest FROM {_qualified(item['table'])}"
+
+
+def _aware(moment: datetime.datetime) -> datetime.datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=datetime.timezone.utc)  # noqa: UP017
+
+
 @dataclasses.dataclass
 class Options:
     """What is checked.
@@ -117,6 +135,7 @@ class Verifier:
         self._manifest = manifest or {}
         self.facts: dict[str, plans.Facts] = {}
         self.roles: list[str] = []
+        self.newest: datetime.datetime | None = None
 
     def run(self) -> list[Result]:
         """Make every check and return the results in the order of their importance."""
@@ -170,7 +189,8 @@ class Verifier:
     def _connection(session: t.Any) -> Result:
         row = session.rows(
             "SELECT pg_catalog.pg_is_in_recovery() AS recovering,"
-            " pg_catalog.current_setting('server_version') AS version, pg_catalog.current_setting('default_transaction_read_only') AS read_only"
+            " pg_catalog.current_setting('server_version') AS version,"
+            " pg_catalog.current_setting('default_transaction_read_only') AS read_only"
         )[0]
         if row["recovering"]:
             return Result("connection", FAIL, "the server is still in recovery")
@@ -381,16 +401,47 @@ class Verifier:
                 continue
 
             def look(item: dict[str, t.Any] = item) -> Result:
-                row = session.rows(item["query"])[0]
+                row = session.rows(item.get("query") or _newest(item))[0]
                 value = next(iter(row.values()))
+                text = item.get("query") or f"{item['table']}.{item['column']}"
                 if value is not None and not isinstance(value, datetime.datetime):
-                    return Result("data_time", FAIL, f"{item['query']} returned no moment but {value!s}", name)
+                    return Result("data_time", FAIL, f"{text} is no moment but {value!s}", name)
+                if value is not None and (self.newest is None or _aware(value) > self.newest):
+                    self.newest = _aware(value)
                 tolerance = item.get("tolerance")
                 limit = self._options.tolerance if tolerance is None else tolerance
-                return plans.moments(name, item["query"], value, target, float(limit))
+                return plans.moments(name, text, value, target, float(limit))
 
             results.append(self._timed("data_time", name, look))
+            if item.get("table") and self._source is not None:
+                results.append(self._timed("rows_by_time", name, lambda item=item: self._rows_by_time(session, item)))  # type: ignore[misc]
         return results
+
+    def _rows_by_time(self, session: t.Any, item: dict[str, t.Any]) -> Result:
+        """Compare rows up to the target with those of the live source."""
+        assert self._source is not None
+        target = self._options.target
+        column, table = ident(item["column"]), _qualified(item["table"])
+        query = (
+            f"SELECT count(*) FILTER (WHERE {column} <= %s) AS upto, count(*) FILTER (WHERE {column} <= %s) AS settled,"
+            f" count(*) FILTER (WHERE {column} > %s) AS later FROM {table}"
+        )
+        assert target is not None
+        parameters = (target, target - datetime.timedelta(seconds=_SETTLED), target)
+        here = session.rows(query, parameters)[0]
+        try:
+            with self._source(item["database"], {"default_transaction_read_only": "on"}) as live:
+                there = live.rows(query, parameters)[0]
+        except SqlError as error:
+            return Result("rows_by_time", WARN, f"the live source could not be asked: {error}", item["database"])
+        return plans.rows_by_time(
+            item["database"],
+            item["table"],
+            (here["upto"], here["settled"]),
+            (there["upto"], there["settled"]),
+            there["later"],
+            _SETTLED,
+        )
 
     def _assertions(self, session: t.Any, name: str) -> list[Result]:
         results = []

@@ -4,7 +4,7 @@
 """What was found in a database, judged: pure functions. FOR INTERNAL COLLECTION USE ONLY: may change in any release.
 
 Every check has a name, and ends as pass, warn or fail with its evidence. A check that could not be made is a warn,
-never a pass. What is compared with a manifest (taken from the server itself at a known time) fails where it differs; what is
+never a pass. What is compared with a manifest (taken from the server at a known time) fails where it differs; what is
 compared with a live source only warns, because the source has gone on since the point that was restored.
 """
 
@@ -178,6 +178,30 @@ def moments(
     if gap > tolerance:
         return Result("data_time", FAIL, f"{evidence}, more than the {tolerance:g} s allowed", database)
     return Result("data_time", PASS, evidence, database)
+
+
+def rows_by_time(
+    database: str, table: str, here: tuple[int, int], there: tuple[int, int], later: int, settled: float
+) -> Result:
+    """Judge rows up to the target, restored against live: (all, those older than C(settled) seconds before it).
+
+    A transaction that was open at the target explains missing rows of the last seconds; nothing explains older ones.
+    Rows that are here and not in the live source are what a restore is for.
+    """
+    text = (
+        f"{table}: {here[0]} rows up to the target here, {there[0]} in the live source, which has {later} later ones; "
+        "none of those is here"
+    )
+    if here[1] < there[1]:
+        lost = there[1] - here[1]
+        evidence = (
+            f"{table}: {lost} rows older than {settled:g} s before the target are in the live source and not here"
+        )
+        return Result("rows_by_time", FAIL, evidence, database)
+    if here[0] < there[0]:
+        evidence = f"{text}; {there[0] - here[0]} of the last {settled:g} s are missing (uncommitted at the target)"
+        return Result("rows_by_time", WARN, evidence, database)
+    return Result("rows_by_time", PASS, text, database)
 
 
 def assertion(item: t.Mapping[str, t.Any], value: t.Any) -> Result:

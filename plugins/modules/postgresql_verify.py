@@ -53,7 +53,8 @@ options:
     type: str
   data_time:
     description:
-      - Queries that return the newest moment in the data. It must not be after O(target), nor too long before it.
+      - Where the newest moment in the data is found. It must not be after O(target), nor too long before it.
+      - With a table and its column, and O(source_fqdn), rows up to the target are also compared with the live source.
     type: list
     elements: dict
     default: []
@@ -65,7 +66,12 @@ options:
       query:
         description: A query that returns one moment, such as C(SELECT max(at) FROM ledger).
         type: str
-        required: true
+      table:
+        description: Instead of a query, a table to which every commit adds rows, such as V(public.ledger).
+        type: str
+      column:
+        description: The column of that table that holds the moment.
+        type: str
       tolerance:
         description: Seconds before the target. Without it O(tolerance).
         type: int
@@ -165,6 +171,14 @@ manifest:
   description: What the databases hold, to compare another server with. Names, definitions and numbers; no data.
   returned: success or failure by a check
   type: dict
+newest:
+  description: The newest moment that O(data_time) found, in UTC.
+  returned: success or failure by a check
+  type: str
+login_user:
+  description: The role that the module logged in as.
+  returned: success or failure by a check
+  type: str
 seconds:
   description: How long the checks took.
   returned: success or failure by a check
@@ -199,9 +213,14 @@ VERIFY_ARG_SPEC: dict[str, t.Any] = {
         "default": [],
         "options": {
             "database": {"type": "str", "required": True},
-            "query": {"type": "str", "required": True},
+            "query": {"type": "str"},
+            "table": {"type": "str"},
+            "column": {"type": "str"},
             "tolerance": {"type": "int"},
         },
+        "required_one_of": [["query", "table"]],
+        "mutually_exclusive": [["query", "table"]],
+        "required_together": [["table", "column"]],
     },
     "tolerance": {"type": "int", "default": 300},
     "assertions": {
@@ -295,6 +314,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "status": plans.worst(results),
         "checks": [result.as_dict() for result in results],
         "manifest": {**manifest, "_roles": verifier.roles},
+        "newest": restore_plans.iso(verifier.newest) if verifier.newest else None,
         "login_user": user,
         "seconds": round(time.monotonic() - started, 2),
     }
