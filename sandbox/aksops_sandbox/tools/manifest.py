@@ -37,6 +37,23 @@ class GoBuild:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A text of a module that is changed before it is built; the text must be there exactly once."""
+
+    module: str
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class ChangedGoBuild(GoBuild):
+    """Like GoBuild, from a private copy of one module with changes that no flag can make."""
+
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
 class NpmInstall:
     """A Node program installed from `sandbox/tools/<group>/package-lock.json`."""
 
@@ -146,11 +163,20 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "argocd",
         "3.2.11",
-        GoBuild(
+        ChangedGoBuild(
             "argocd",
             {"argocd": "github.com/argoproj/argo-cd/v3/cmd"},
             ("-X github.com/argoproj/argo-cd/v3/common.version=3.2.11",),
             (ModuleFiles("github.com/argoproj/argo-cd/v3", "manifests/crds", "crds"),),
+            # Its metrics would listen on every address of the machine; there is no option for it.
+            (
+                Change(
+                    "github.com/argoproj/argo-cd/v3",
+                    "controller/appcontroller.go",
+                    'fmt.Sprintf("0.0.0.0:%d", metricsPort)',
+                    'fmt.Sprintf("127.0.0.1:%d", metricsPort)',
+                ),
+            ),
         ),
         "Argo CD's application controller and repo server",
     ),

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import progress
-from .manifest import GoBuild, NpmInstall, Tool, Wheel
+from .manifest import ChangedGoBuild, GoBuild, NpmInstall, Tool, Wheel
 
 SOURCES = Path(__file__).resolve().parents[2] / "tools"
 """go.mod, go.sum and package-lock.json of each group"""
@@ -57,6 +57,8 @@ def _go(tool: Tool, build: GoBuild, staging: Path, log: Path, env: Mapping[str, 
     # -mod=readonly: the committed go.mod and go.sum decide; a user's own GOFLAGS must not loosen that.
     env = {**env, "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
     label = f"{tool.name} {tool.version}"
+    if isinstance(build, ChangedGoBuild):
+        source = _changed(build, source, staging / "source", label, env)
     flags = " ".join(("-s", "-w", *build.ldflags))
     for binary, package in build.packages.items():
         progress.run(
@@ -66,18 +68,54 @@ def _go(tool: Tool, build: GoBuild, staging: Path, log: Path, env: Mapping[str, 
             cwd=source,
             env=env,
         )
+    if isinstance(build, ChangedGoBuild):
+        shutil.rmtree(source)
     for item in build.files:
-        listed = subprocess.run(
-            ["go", "mod", "download", "-json", item.module], capture_output=True, text=True, cwd=source, env=env
-        )
-        place = json.loads(listed.stdout or "{}").get("Dir") if listed.returncode == 0 else None
-        if not place or not (Path(place) / item.source).is_dir():
+        place = _module(item.module, SOURCES / build.group, env)
+        if not place or not (place / item.source).is_dir():
             raise progress.CommandError(f"{label}: the module {item.module} holds no folder {item.source}")
         # The module cache is read-only; the copy must stay removable.
         target = staging / "share" / item.target
-        shutil.copytree(Path(place) / item.source, target, copy_function=shutil.copyfile)
+        shutil.copytree(place / item.source, target, copy_function=shutil.copyfile)
         for path in (target, *target.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _module(module: str, source: Path, env: Mapping[str, str]) -> Path | None:
+    """Folder of a module in Go's cache, fetched where it is missing; None where it cannot be had."""
+    listed = subprocess.run(
+        ["go", "mod", "download", "-json", module], capture_output=True, text=True, cwd=source, env=dict(env)
+    )
+    place = json.loads(listed.stdout or "{}").get("Dir") if listed.returncode == 0 else None
+    return Path(place) if place else None
+
+
+def _changed(build: ChangedGoBuild, source: Path, target: Path, label: str, env: Mapping[str, str]) -> Path:
+    """Copy go.mod, go.sum and the changed modules; returns the folder to build in. The builder removes `target`."""
+    target.mkdir()
+    for name in ("go.mod", "go.sum"):
+        shutil.copyfile(source / name, target / name)
+    for number, module in enumerate(sorted({change.module for change in build.changes})):
+        place = _module(module, source, env)
+        if place is None:
+            raise progress.CommandError(f"{label}: the module {module} cannot be fetched")
+        copy = target / f"module{number}"
+        shutil.copytree(
+            place, copy, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("*_test.go", "testdata")
+        )
+        for path in (copy, *copy.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        for change in build.changes:
+            if change.module != module:
+                continue
+            file = copy / change.file
+            text = file.read_text(encoding="utf-8")
+            if text.count(change.old) != 1:
+                raise progress.CommandError(f"{label}: {change.file} holds {change.old!r} not exactly once")
+            file.write_text(text.replace(change.old, change.new), encoding="utf-8")
+        argv = ["go", "mod", "edit", f"-replace={module}=./{copy.name}"]
+        subprocess.run(argv, cwd=target, env=dict(env), check=True, capture_output=True)
+    return target
 
 
 def _npm(tool: Tool, build: NpmInstall, staging: Path, log: Path, env: Mapping[str, str]) -> None:
