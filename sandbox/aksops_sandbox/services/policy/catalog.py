@@ -123,7 +123,7 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
         "b1a9997f-2883-4f12-bdff-2280f99b5915",
         "Ensure cluster containers have readiness or liveness probes configured",
         "3.3.0",
-        enforceProbes=_array(["livenessProbe", "readinessProbe"]),
+        requiredProbes=_array(["livenessProbe", "readinessProbe"]),
     ),
     _kubernetes(
         "1a3b9003-eac6-4d39-a184-4a567ace7645",
