@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
 import subprocess
 import time
 import uuid
@@ -191,26 +193,31 @@ def test_a_stale_etag_is_refused(cluster):
 
 
 def test_an_add_on_comes_with_identity_and_leaves_with_it(cluster, tmp_path):
+    workspace = "/resourceGroups/kube/providers/Microsoft.OperationalInsights/workspaces/kube-logs"
+    cluster.client.arm("PUT", workspace, "2025-07-01", {"location": "westeurope", "properties": {}})
+
     def switch(enabled):
         def change(properties):
-            properties.setdefault("addonProfiles", {})["azurepolicy"] = {"enabled": enabled}
+            properties["azureMonitorProfile"] = {"metrics": {"enabled": enabled}}
+            config = {"logAnalyticsWorkspaceResourceID": f"{cluster.client.subscription}{workspace}"}
+            properties["addonProfiles"] = {
+                **(properties.get("addonProfiles") or {}),
+                "azurepolicy": {"enabled": enabled},
+                "omsagent": {"enabled": enabled, "config": config},
+            }
 
         assert cluster.put(change).status == 200
 
     switch(True)
     identity = cluster.properties["addonProfiles"]["azurepolicy"]["identity"]
     assert identity["resourceId"].endswith("/userAssignedIdentities/azurepolicy-kube")
-    eventually(
-        lambda: (
-            cluster.json(tmp_path, "get", "deployment", "azure-policy", "-n", "kube-system")["status"].get(
-                "readyReplicas"
-            )
-            == 1
-        )
-    )
+    for name in ("azure-policy", "ama-logs-rs", "ama-metrics-ksm"):
+        wait = ("wait", "--for=condition=Available", f"deployment/{name}", "-n", "kube-system", "--timeout=30s")
+        assert cluster.kubectl(tmp_path, *wait)[0] == 0
     switch(False)
     assert cluster.properties["addonProfiles"]["azurepolicy"] == {"enabled": False, "config": None}
-    assert cluster.kubectl(tmp_path, "get", "deployment", "azure-policy", "-n", "kube-system")[0] == 1
+    for name in ("azure-policy", "ama-logs-rs", "ama-metrics"):
+        assert cluster.kubectl(tmp_path, "get", "deployment", name, "-n", "kube-system")[0] == 1
     assert cluster.client.arm("GET", identity["resourceId"], "2024-11-30").status == 404
 
 
@@ -432,6 +439,48 @@ def test_agic_writes_the_gateway_once_its_identity_may(cluster, tmp_path):
         )
     )
     assert names[0]["name"] == "defaultaddresspool"
+
+
+def listening(pid):
+    """(address in hexadecimal, port) of every TCP socket that a process listens on."""
+    inodes = set()
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = os.readlink(handle)
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                address, port = fields[1].split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def is_loopback(address):
+    """Of an address as the kernel prints it: little-endian words."""
+    return (
+        address.endswith("7F")
+        if len(address) == 8
+        else address in {"0" * 24 + "01000000", "0" * 16 + "FFFF00000100007F"}
+    )
+
+
+def test_every_process_listens_on_loopback_only(cluster, sandbox):
+    folder = sandbox.home.path / "run"
+    pids = [int(file.read_text().split()[0]) for file in folder.glob("*.pid")]
+    pids.append(json.loads(sandbox.home.state.read_text())["pid"])
+    sockets = {pid: listening(pid) for pid in pids if Path(f"/proc/{pid}").exists()}
+    assert sum(len(found) for found in sockets.values()) >= 4  # proxies, etcd, API server
+    open_to_others = {
+        (Path(f"/proc/{pid}/comm").read_text().strip(), address, port)
+        for pid, found in sockets.items()
+        for address, port in found
+        if not is_loopback(address)
+    }
+    assert open_to_others == set()
 
 
 def test_a_private_api_server_is_reached_from_inside_only(sandbox, client, tmp_path):
