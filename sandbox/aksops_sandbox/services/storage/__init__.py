@@ -18,7 +18,7 @@ class StorageService(Service):
         super().__init__()
         self._azurite: Azurite | None = None
         self.resource_types = [
-            accounts.StorageAccount(),
+            accounts.StorageAccount(self.azurite),
             accounts.ManagementPolicy(),
             *blobservice.services(),
             blobservice.Container(self.azurite),
@@ -33,6 +33,11 @@ class StorageService(Service):
         if self._azurite is None:
             self._azurite = Azurite(ctx, lambda: accounts.keys_of_all(ctx))
         return self._azurite
+
+    def start(self, ctx: Any) -> None:
+        known = accounts.keys_of_all(ctx)
+        if known:
+            self.azurite(ctx).prepare(next(iter(known)))
 
     def stop(self, ctx: Any) -> None:
         if self._azurite is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Any
 
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.resource_type import ResourceType
 from aksops_sandbox.azure.store import Resource
+from aksops_sandbox.engines.azurite import Azurite
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
 from aksops_sandbox.services.network.private_link import connections_of
@@ -50,8 +52,9 @@ class StorageAccount(ResourceType):
     status = "storage/2025-08-01/storageaccounts"
     name_pattern = _NAME.pattern
 
-    def __init__(self) -> None:
+    def __init__(self, azurite: Callable[[Any], Azurite]) -> None:
         super().__init__(actions={"listKeys": self._list_keys, "regenerateKey": self._regenerate})
+        self._azurite = azurite
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         taken = find(ctx, new.name)
@@ -69,7 +72,14 @@ class StorageAccount(ResourceType):
         )
         self._defaults(ctx, new, old)
         self._network(ctx, new)
-        new.internal.setdefault("keys", [shapes.access_key(), shapes.access_key()])
+        if "keys" not in new.internal:
+            new.internal["keys"] = [shapes.access_key(), shapes.access_key()]
+
+    def _write(self, ctx: Any, request: Request, new: Resource, old: Resource | None, verb: str) -> Response:
+        answer = super()._write(ctx, request, new, old, verb)
+        if old is None:
+            self._azurite(ctx).prepare(new.name)
+        return answer
 
     @staticmethod
     def _sku(new: Resource, old: Resource | None) -> None:

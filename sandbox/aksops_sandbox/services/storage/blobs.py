@@ -99,7 +99,7 @@ class Blobs:
                 f"Bearer authorization_uri=https://login.microsoftonline.com/{ctx.tokens.tenant_id}/oauth2/authorize "
                 "resource_id=https://storage.azure.com"
             )
-            message = "Server failed to authenticate the request. Please refer to the information in the www-authenticate header."
+            message = "Server failed to authenticate the request. Please refer to the www-authenticate header."
             raise AzureError(401, "NoAuthenticationInformation", message, {"WWW-Authenticate": challenge})
         try:
             claims = ctx.tokens.verify(
