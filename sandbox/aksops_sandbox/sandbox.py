@@ -134,6 +134,21 @@ class Sandbox:
                     f"'{scope}'. Please remove the lock and try again.",
                 )
 
+    def check_writable(self, resource: Resource) -> None:
+        """Raise AzureError 409 ScopeLocked where a ReadOnly lock holds the resource or something above it."""
+        if resource.type == LOCK:
+            return
+        target = resource.id.lower()
+        for lock in self.store.list(type=LOCK):
+            scope = lock.id.lower().split(f"/providers/{LOCK.lower()}/")[0]
+            if lock.properties.get("level") == "ReadOnly" and (target == scope or target.startswith(scope + "/")):
+                raise AzureError(
+                    409,
+                    "ScopeLocked",
+                    f"The scope '{resource.id}' cannot perform write operation because following scope(s) are locked: "
+                    f"'{scope}'. Please remove the lock and try again.",
+                )
+
     def delete_tree(self, resource: Resource, skip_remove: bool = False) -> None:
         """Delete a resource and everything below it, deepest first, with each type's hooks.
 

@@ -267,6 +267,7 @@ class ResourceType:
         identity = new.body.get("identity")
         if isinstance(identity, dict):
             ctx.complete_identity(identity)
+        ctx.check_writable(new)
         self.prepare(ctx, new, old)
         if type(self).provision is ResourceType.provision:
             new.properties["provisioningState"] = "Succeeded"
