@@ -91,7 +91,10 @@ class ContainerService(Service):
         with self._lock:
             if cluster.id.lower() not in self._players:
                 client = self.fleet.client(cluster.id)
-                players = [SecretsStore(ctx, cluster.id, client), GatewayController(ctx, cluster.id, client)]
+                players: list[SecretsStore | GatewayController] = [
+                    SecretsStore(ctx, cluster.id, client),
+                    GatewayController(ctx, cluster.id, client),
+                ]
                 self._players[cluster.id.lower()] = players
                 for player in players:
                     player.start()
@@ -113,6 +116,7 @@ class ContainerService(Service):
                 return
             if properties.get("provisioningState") == "Succeeded":
                 self.fleet.start(cluster)
+                self._clusters.connect(cluster)
                 self.follow(ctx, cluster)
             else:
                 self._clusters.provision(ctx, cluster, cluster)

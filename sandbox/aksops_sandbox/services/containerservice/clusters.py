@@ -113,11 +113,16 @@ class ManagedCluster(ResourceType):
         nodes.reconcile(client, cluster, ctx.store.list(type=POOL, prefix=cluster.id))
         addons.install(client, components.system(cluster))
         self._entra_admins(client, cluster)
-        if (cluster.properties["securityProfile"].get("workloadIdentity") or {}).get("enabled"):
-            client.apply(workload_identity.configuration(*self._fleet.mutator(cluster)))
+        self.connect(cluster)
         applied = cluster.internal.get("addons", [])
         cluster.internal["addons"] = addons.provision(ctx, client, cluster, applied)
         self._service.follow(ctx, cluster)
+
+    def connect(self, cluster: Resource) -> None:
+        """Tell the running cluster where the workload-identity webhook is; its port may be new after a restart."""
+        if (cluster.properties["securityProfile"].get("workloadIdentity") or {}).get("enabled"):
+            configuration = workload_identity.configuration(*self._fleet.mutator(cluster))
+            self._fleet.client(cluster.id).apply(configuration)
 
     def render(self, ctx: Sandbox, resource: Resource) -> dict[str, Any]:
         content = super().render(ctx, resource)
@@ -149,7 +154,7 @@ class ManagedCluster(ResourceType):
     @staticmethod
     def _computed(ctx: Sandbox, new: Resource, old: Resource | None) -> None:
         properties, internal = new.properties, new.internal
-        prefix = (properties.get("dnsPrefix") or properties.get("fqdnSubdomain")).lower()
+        prefix = str(properties.get("dnsPrefix") or properties.get("fqdnSubdomain")).lower()
         name = f"{prefix}-{internal['suffix']}"
         if properties.get("fqdnSubdomain"):
             name = prefix
