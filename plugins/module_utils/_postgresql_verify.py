@@ -236,7 +236,9 @@ class Verifier:
                 results.append(self._timed("validity", name, lambda: self._structure(session, facts, name)))
                 results.append(self._timed("sequences", name, lambda: self._sequences(session, facts, name)))
                 started = time.monotonic()
-                self._count(session, facts, tables, self._options.count_up_to)
+                unreadable = self._count(session, facts, tables, self._options.count_up_to)
+                if unreadable:
+                    results.append(Result("row_counts", FAIL, plans.some(unreadable), name))
                 seconds = round(time.monotonic() - started, 3)
                 self.facts[name] = facts
                 results += self._references(name, facts, seconds)
@@ -303,15 +305,22 @@ class Verifier:
         return plans.sequences(name, behind, checked)
 
     @staticmethod
-    def _count(session: t.Any, facts: plans.Facts, tables: t.Sequence[t.Mapping[str, t.Any]], limit: int) -> None:
+    def _count(session: t.Any, facts: plans.Facts, tables: t.Sequence[t.Mapping[str, t.Any]], limit: int) -> list[str]:
+        """Count, and return what could not be read to its end."""
+        failures = []
         for row in tables:
             full = f"{row['schema']}.{row['name']}"
-            if row["bytes"] <= limit:
+            facts.tables[full] = row["estimate"]
+            if row["bytes"] > limit:
+                continue
+            try:
                 counted = session.rows(f"SELECT count(*) AS rows FROM {ident(row['schema'])}.{ident(row['name'])}")
-                facts.tables[full] = counted[0]["rows"]
-                facts.exact.append(full)
-            else:
-                facts.tables[full] = row["estimate"]
+            except SqlError as error:
+                failures.append(f"{full}: {error}")
+                continue
+            facts.tables[full] = counted[0]["rows"]
+            facts.exact.append(full)
+        return failures
 
     def _references(self, name: str, facts: plans.Facts, seconds: float) -> list[Result]:
         results: list[Result] = []
