@@ -1,4 +1,4 @@
-"""Service Bus, Redis, registries, identities, load testing: rules, keys that look like keys, and keys that are refused."""
+"""Service Bus, Redis, registries, identities: rules, keys that look like keys, and keys that are refused."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def test_what_a_queue_is_stays(client, bus):
     client.arm("PUT", f"{bus}/queues/plain", SB, {"properties": {}})
     answer = client.arm("PUT", f"{bus}/queues/plain", SB, {"properties": {"requiresSession": True}})
     assert answer.status == 400
-    partitions = client.arm("PUT", bus, SB, premium(premiumMessagingPartitions=4) | {"sku": {"name": "Premium", "capacity": 4}})
+    partitions = client.arm(
+        "PUT", bus, SB, premium(premiumMessagingPartitions=4) | {"sku": {"name": "Premium", "capacity": 4}}
+    )
     assert partitions.status == 400
     assert client.arm("PUT", bus, SB, {**WEST, "sku": {"name": "Standard"}}).status == 400
 
@@ -142,7 +144,7 @@ def test_a_closed_namespace_answers_nobody(client, sandbox, group):
         assert sandbox.client(vantage).bearer("POST", url, b"x", "https://servicebus.azure.net").status == 403
 
 
-# Redis -----------------------------------------------------------------------------------------------------------------
+# Redis ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,12 @@ def test_a_closed_namespace_answers_nobody(client, sandbox, group):
     [
         ("redisEnterprise", REDIS, {"sku": {"name": "Enterprise_E10"}}, "InvalidSku"),
         ("redisEnterprise", REDIS, {"sku": {"name": "Balanced_B2"}}, "InvalidSku"),
-        ("redisEnterprise", REDIS, {"sku": {"name": "Balanced_B3"}, "properties": {"minimumTlsVersion": "1.0"}}, "TlsVersionRetired"),
+        (
+            "redisEnterprise",
+            REDIS,
+            {"sku": {"name": "Balanced_B3"}, "properties": {"minimumTlsVersion": "1.0"}},
+            "TlsVersionRetired",
+        ),
         ("redis", CACHE, {"properties": {"sku": {"name": "Premium", "family": "C", "capacity": 1}}}, "InvalidSku"),
         ("redis", CACHE, {"properties": {"sku": {"name": "Basic", "family": "C", "capacity": 9}}}, "InvalidSku"),
         (
@@ -187,7 +194,7 @@ def test_managed_redis_runs_and_keeps_its_keys_to_itself(client, group):
     assert client.arm("PUT", path, REDIS, {**WEST, "sku": {"name": "Balanced_B1"}}).code == "ScalingNotSupported"
 
 
-# Registries ------------------------------------------------------------------------------------------------------------
+# Registries ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +209,11 @@ def registry(client, group):
     [
         ("bad-name", {"sku": {"name": "Premium"}}, "InvalidResourceName"),
         ("contractbad", {"sku": {"name": "Tiny"}}, "InvalidSku"),
-        ("contractbad", {"sku": {"name": "Basic"}, "properties": {"publicNetworkAccess": "Disabled"}}, "SkuNotSupported"),
+        (
+            "contractbad",
+            {"sku": {"name": "Basic"}, "properties": {"publicNetworkAccess": "Disabled"}},
+            "SkuNotSupported",
+        ),
         (
             "contractbad",
             {"sku": {"name": "Premium"}, "properties": {"policies": {"exportPolicy": {"status": "disabled"}}}},
@@ -231,7 +242,9 @@ def pull_token(client):
     base = "https://contractacr.azurecr.io/oauth2"
     form = {"grant_type": "access_token", "service": "contractacr.azurecr.io", "access_token": client.token()}
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    refresh = client.send("POST", f"{base}/exchange", urllib.parse.urlencode(form).encode(), headers).json["refresh_token"]
+    refresh = client.send("POST", f"{base}/exchange", urllib.parse.urlencode(form).encode(), headers).json[
+        "refresh_token"
+    ]
     form = {"grant_type": "refresh_token", "service": "contractacr.azurecr.io", "scope": "x", "refresh_token": refresh}
     return client.send("POST", f"{base}/token", urllib.parse.urlencode(form).encode(), headers).json["access_token"]
 
@@ -267,7 +280,7 @@ def test_replications_are_of_a_premium_registry(client, group, registry):
     assert client.arm("PUT", f"{registry}/replications/northeurope", ACR, body).status == 201
 
 
-# Identities ------------------------------------------------------------------------------------------------------------
+# Identities ----------------------------------------------------------------------------------------------------------
 
 
 def credential(subject, **changes):

@@ -16,6 +16,7 @@ LOCK = "2020-05-01"
 DCR = "2023-03-11"
 WEST = {"location": "westeurope"}
 PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
+ALLOWED_IMAGES = "febd0533-8e55-448f-b837-bd0e06f16469"
 RESTRICTED = "/providers/Microsoft.Authorization/policySetDefinitions/42b8ef37-b724-4e24-bbc8-7a7708edfe00"
 
 
@@ -42,7 +43,7 @@ def assign(client, scope, role, name):
     assert client.arm("PUT", path, "2022-04-01", body).status in {200, 201}
 
 
-# Log Analytics ---------------------------------------------------------------------------------------------------------
+# Log Analytics -------------------------------------------------------------------------------------------------------
 
 
 def test_a_deleted_workspace_waits_and_comes_back(client, group):
@@ -99,7 +100,7 @@ def test_a_sink_takes_a_category_once(client, workspace):
     assert {"Audit", "AllMetrics"} <= {item["name"] for item in categories}
 
 
-# Application Insights --------------------------------------------------------------------------------------------------
+# Application Insights ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,10 @@ def test_telemetry_is_kept_and_keys_stop_with_local_authentication(client, sandb
     assign(client, path, PUBLISHER, "00000000-0000-0000-0000-0000000000d1")
     assert client.bearer("POST", url, [trace(key, "three")], monitor).status == 200
 
-    query = {"query": "traces | where Message in ('one', 'three') and OperationId == 'op-1' | project Message | sort by Message asc"}
+    query = {
+        "query": "traces | where Message in ('one', 'three') and OperationId == 'op-1' "
+        "| project Message | sort by Message asc"
+    }
     apps = f"https://api.applicationinsights.io/v1/apps/{made['AppId']}/query"
     [table] = client.bearer("POST", apps, query, "https://api.applicationinsights.io").json["tables"]
     assert table["rows"] == [["one"], ["three"]]
@@ -173,7 +177,9 @@ def test_custom_logs_go_through_a_rule_into_a_table(client, group, workspace):
     assert client.bearer("POST", url, rows, "https://monitor.azure.com").status == 204
     customer = client.arm("GET", workspace, LA).json["properties"]["customerId"]
     query = {"query": "Runs_CL | summarize Total = sum(Seconds), count()", "timespan": "PT1H"}
-    answer = client.bearer("POST", f"https://api.loganalytics.io/v1/workspaces/{customer}/query", query, "https://api.loganalytics.io")
+    answer = client.bearer(
+        "POST", f"https://api.loganalytics.io/v1/workspaces/{customer}/query", query, "https://api.loganalytics.io"
+    )
     assert answer.json["tables"][0]["rows"] == [[15, 2]]
     # A rule with associations stays.
     association = f"{workspace}/providers/Microsoft.Insights/dataCollectionRuleAssociations/a"
@@ -193,7 +199,7 @@ def test_a_monitor_workspace_brings_its_rule_and_takes_it_along(client, group):
     assert client.arm("GET", rule, DCR).status == 404
 
 
-# Policies --------------------------------------------------------------------------------------------------------------
+# Policies ------------------------------------------------------------------------------------------------------------
 
 
 def assignment(**changes):
@@ -217,7 +223,7 @@ def test_an_assignment_is_answered_with_201_each_time(client, group):
         ({"parameters": {"effect": {"value": "Forbid"}}}, 400, "InvalidPolicyParameterValue"),
         ({"parameters": {"excludedNamespaces": {"value": "kube-system"}}}, 400, "InvalidPolicyParameterType"),
         (
-            {"policyDefinitionId": "/providers/Microsoft.Authorization/policyDefinitions/febd0533-8e55-448f-b837-bd0e06f16469"},
+            {"policyDefinitionId": f"{RESTRICTED.rsplit('/', 2)[0]}/policyDefinitions/{ALLOWED_IMAGES}"},
             400,
             "MissingPolicyParameter",
         ),
@@ -238,7 +244,12 @@ def test_built_in_definitions_can_be_read_and_named(client):
 
 def test_an_exemption_needs_its_assignment(client, group):
     base = f"{group}/providers/Microsoft.Authorization"
-    body = {"properties": {"policyAssignmentId": f"{client.subscription}{base}/policyAssignments/ex", "exemptionCategory": "Waiver"}}
+    body = {
+        "properties": {
+            "policyAssignmentId": f"{client.subscription}{base}/policyAssignments/ex",
+            "exemptionCategory": "Waiver",
+        }
+    }
     path = f"{base}/policyExemptions/e"
     assert client.arm("PUT", path, "2022-07-01-preview", body).status == 404
     client.arm("PUT", f"{base}/policyAssignments/ex", POLICY, assignment())
@@ -247,7 +258,7 @@ def test_an_exemption_needs_its_assignment(client, group):
     assert client.arm("PUT", path, "2022-07-01-preview", body).status == 400
 
 
-# Locks -----------------------------------------------------------------------------------------------------------------
+# Locks ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_lock_holds_what_is_below_it_and_the_group_above(client):
@@ -265,16 +276,21 @@ def test_a_lock_holds_what_is_below_it_and_the_group_above(client):
     client.arm("PUT", lock, LOCK, {"properties": {"level": "ReadOnly"}})
     refused = client.arm("PUT", identity, "2024-11-30", {**WEST, "tags": {"a": "c"}})
     assert (refused.status, refused.code) == (409, "ScopeLocked")
-    assert [item["name"] for item in client.arm("GET", f"{identity}/providers/Microsoft.Authorization/locks", LOCK).json["value"]] == ["keep"]
+    assert [
+        item["name"]
+        for item in client.arm("GET", f"{identity}/providers/Microsoft.Authorization/locks", LOCK).json["value"]
+    ] == ["keep"]
     assert client.arm("DELETE", lock, LOCK).status == 200
     assert client.arm("DELETE", group, "2023-07-01").status == 202
 
 
-# Questions -------------------------------------------------------------------------------------------------------------
+# Questions -----------------------------------------------------------------------------------------------------------
 
 
 def test_sizes_zones_and_quota_fit_together(client):
-    skus = client.arm("GET", "/providers/Microsoft.Compute/skus?$filter=location eq 'westeurope'", "2021-07-01").json["value"]
+    skus = client.arm("GET", "/providers/Microsoft.Compute/skus?$filter=location eq 'westeurope'", "2021-07-01").json[
+        "value"
+    ]
     usages = client.arm("GET", "/providers/Microsoft.Compute/locations/westeurope/usages", "2024-07-01").json["value"]
     limits = {item["name"]["value"]: item["limit"] for item in usages}
     size = next(item for item in skus if item["name"] == "Standard_D4ds_v5")

@@ -134,7 +134,9 @@ def test_a_private_endpoint_gets_an_address_a_name_and_holds_its_subnet(client, 
     assert record["properties"]["aRecords"] == [{"ipv4Address": "10.0.16.4"}]
     assert client.arm("PUT", f"{path}/privateDnsZoneGroups/second", V, body).status == 400
 
-    account = client.arm("GET", made["privateLinkServiceConnections"][0]["properties"]["privateLinkServiceId"], "2025-08-01")
+    account = client.arm(
+        "GET", made["privateLinkServiceConnections"][0]["properties"]["privateLinkServiceId"], "2025-08-01"
+    )
     [connection] = account.json["properties"]["privateEndpointConnections"]
     assert connection["properties"]["privateLinkServiceConnectionState"]["status"] == "Approved"
 
@@ -298,8 +300,15 @@ def test_a_group_goes_whatever_hangs_together_in_it(client, net):
     path = group + NET
     space = {"addressSpace": {"addressPrefixes": ["10.9.0.0/16"]}, "subnets": [{"name": "s", **subnet("10.9.0.0/24")}]}
     client.arm("PUT", f"{path}/virtualNetworks/vn", V, {**WEST, "properties": space})
-    assert client.arm("PUT", f"{path}/privateEndpoints/p", V, endpoint(client, net) | {
-        "properties": endpoint(client, net)["properties"] | {"subnet": {"id": full(client, vnet(path, "s"))}}
-    }).status == 201
+    assert (
+        client.arm(
+            "PUT",
+            f"{path}/privateEndpoints/p",
+            V,
+            endpoint(client, net)
+            | {"properties": endpoint(client, net)["properties"] | {"subnet": {"id": full(client, vnet(path, "s"))}}},
+        ).status
+        == 201
+    )
     assert client.arm("DELETE", group, "2023-07-01").status == 202
     assert client.arm("GET", group, "2023-07-01").status == 404

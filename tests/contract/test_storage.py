@@ -34,7 +34,9 @@ def store(client, place):
     role = f"{client.subscription}/providers/Microsoft.Authorization/roleDefinitions/{CONTRIBUTOR}"
     body = {"properties": {"principalId": client.env["AKSOPS_PRINCIPAL_ID"], "roleDefinitionId": role}}
     name = "00000000-0000-0000-0000-0000000000b1"
-    client.arm("PUT", f"{place}/contractblobs/providers/Microsoft.Authorization/roleAssignments/{name}", "2022-04-01", body)
+    client.arm(
+        "PUT", f"{place}/contractblobs/providers/Microsoft.Authorization/roleAssignments/{name}", "2022-04-01", body
+    )
     return "https://contractblobs.blob.core.windows.net"
 
 
@@ -140,7 +142,9 @@ def test_a_lease_keeps_others_out(client, store):
     """What Terraform's state lock is made of."""
     url = f"{store}/data/state"
     blob(client, "PUT", url, b"{}")
-    lease = blob(client, "PUT", f"{url}?comp=lease", b"", **{"x-ms-lease-action": "acquire", "x-ms-lease-duration": "-1"})
+    lease = blob(
+        client, "PUT", f"{url}?comp=lease", b"", **{"x-ms-lease-action": "acquire", "x-ms-lease-duration": "-1"}
+    )
     assert lease.status == 201
     assert blob(client, "PUT", url, b"{}").status == 412
     held = {"x-ms-lease-id": lease.headers.get("x-ms-lease-id") or lease.headers["X-Ms-Lease-Id"]}

@@ -57,7 +57,7 @@ class Azurite:
         self._idle: list[http.client.HTTPSConnection] = []
         self._context: ssl.SSLContext | None = None
 
-    # The process -------------------------------------------------------------------------------------------------------
+    # The process -----------------------------------------------------------------------------------------------------
 
     def prepare(self, account: str) -> None:
         """Start with this account in the background, so that its first request need not wait as long."""
@@ -107,7 +107,8 @@ class Azurite:
         self._port = self._ctx.ports.get(_NAME)
         preload = folder.with_name("azurite-preload.cjs")
         preload.write_text(_PRELOAD, encoding="ascii")
-        argv = [node, "--require", preload, program, "--blobHost", _ADDRESS, "--blobPort", str(self._port), "--location", folder]
+        argv = [node, "--require", preload, program, "--location", folder]
+        argv += ["--blobHost", _ADDRESS, "--blobPort", str(self._port)]
         argv += ["--disableTelemetry", "--skipApiVersionCheck", "--silent", "--oauth", "basic"]
         argv += ["--blobKeepAliveTimeout", "120", "--cert", certificate, "--key", key]
         env = {
@@ -124,7 +125,7 @@ class Azurite:
             return True
         return False
 
-    # Requests ----------------------------------------------------------------------------------------------------------
+    # Requests --------------------------------------------------------------------------------------------------------
 
     def forward(self, account: str, request: Request) -> Response:
         """Send a client's request on, unchanged, and return Azurite's answer."""

@@ -46,7 +46,7 @@ class FederatedCredential(ResourceType):
         self._guard = threading.Lock()
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        parent = ids.parse(new.id).parent.lower()
+        parent = shapes.identify(new.id).parent.lower()
         with self._guard:
             if parent in self._writing:
                 raise AzureError(

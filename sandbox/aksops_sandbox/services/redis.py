@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from aksops_sandbox.azure import ids
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.resource_type import ResourceType
 from aksops_sandbox.azure.store import Resource
@@ -172,7 +171,7 @@ class PolicyAssignment(ResourceType):
         if not re.fullmatch(r"[0-9a-fA-F-]{36}", str(object_id)):
             raise bad_request("InvalidParameter", f"'{object_id}' is no object id.")
         shapes.fixed(new, old, "user.objectId")
-        for other in ctx.store.list(type=ASSIGNMENT, prefix=ids.parse(new.id).parent):
+        for other in ctx.store.list(type=ASSIGNMENT, prefix=shapes.identify(new.id).parent):
             if other.id.lower() != new.id.lower() and other.properties["user"]["objectId"] == object_id:
                 raise AzureError(
                     409, "Conflict", f"The object id '{object_id}' has the assignment '{other.name}' already."
@@ -269,7 +268,9 @@ class CachePolicyAssignment(ResourceType):
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         policies = ("Data Owner", "Data Contributor", "Data Reader")
-        custom = [item.name for item in ctx.store.list(type=f"{CACHE}/accessPolicies", prefix=ids.parse(new.id).parent)]
+        custom = [
+            item.name for item in ctx.store.list(type=f"{CACHE}/accessPolicies", prefix=shapes.identify(new.id).parent)
+        ]
         shapes.choice(new.properties.get("accessPolicyName"), (*policies, *custom), "accessPolicyName")
         for name in ("objectId", "objectIdAlias"):
             if not new.properties.get(name):

@@ -22,6 +22,7 @@ REGISTRY = "Microsoft.ContainerRegistry/registries"
 REPLICATION = f"{REGISTRY}/replications"
 _TABLE = "registry-images"
 _NAME = r"[A-Za-z0-9]{5,50}"
+_CHILD = r"[A-Za-z0-9-]{5,50}"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REPOSITORY = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
 _IMAGE = re.compile(
@@ -277,7 +278,7 @@ def _usages(ctx: Any, request: Request, match: re.Match[str]) -> Response:
     return Response.json(200, {"value": value})
 
 
-# Data plane ------------------------------------------------------------------------------------------------------------
+# Data plane ----------------------------------------------------------------------------------------------------------
 
 
 class DataPlane:
@@ -449,13 +450,21 @@ class RegistryService(Service):
 
     def __init__(self) -> None:
         super().__init__()
-        names = {"tracked": False, "name_pattern": r"^[A-Za-z0-9-]{5,50}$"}
         self.resource_types = [
             Registry(),
             Replication(),
-            ResourceType(f"{REGISTRY}/cacheRules", "containerregistry/2023-07-01/cacherules", **names),
-            ResourceType(f"{REGISTRY}/credentialSets", "containerregistry/2023-07-01/credentialsets", **names),
-            ResourceType(f"{REGISTRY}/scopeMaps", "containerregistry/2025-11-01/scopemaps", **names),
+            ResourceType(
+                f"{REGISTRY}/cacheRules", "containerregistry/2023-07-01/cacherules", tracked=False, name_pattern=_CHILD
+            ),
+            ResourceType(
+                f"{REGISTRY}/credentialSets",
+                "containerregistry/2023-07-01/credentialsets",
+                tracked=False,
+                name_pattern=_CHILD,
+            ),
+            ResourceType(
+                f"{REGISTRY}/scopeMaps", "containerregistry/2025-11-01/scopemaps", tracked=False, name_pattern=_CHILD
+            ),
         ]
         subscription = r"(?P<scope>/subscriptions/[^/]+)/providers/Microsoft\.ContainerRegistry"
         self.arm_routes = [

@@ -1,4 +1,4 @@
-"""Microsoft.ServiceBus: namespaces, queues, topics, subscriptions, keys; and the HTTPS data plane of queues and topics."""
+"""Microsoft.ServiceBus: namespaces, queues, topics, subscriptions and keys; and sending and receiving over HTTPS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, unquote
 
-from aksops_sandbox.azure import ids
 from aksops_sandbox.azure.errors import AzureError, bad_request, not_found
 from aksops_sandbox.azure.ids import ResourceId
 from aksops_sandbox.azure.resource_type import ResourceType
@@ -39,7 +38,7 @@ def _parent(ctx: Any, resource: Resource, type: str = NAMESPACE) -> Resource:
     """The namespace (or topic) above a resource."""
     parent = resource
     while parent.type.lower() != type.lower():
-        parent = ctx.store.get(ids.parse(parent.id).parent)
+        parent = ctx.store.get(shapes.identify(parent.id).parent)
     return parent
 
 
@@ -106,7 +105,7 @@ class Namespace(ResourceType):
         new.properties["premiumMessagingPartitions"] = partitions
         capacity = sku.get("capacity") or partitions
         if capacity not in _PREMIUM_UNITS or capacity % partitions:
-            message = f"The capacity {capacity} is invalid: it must be one of {_PREMIUM_UNITS} and a multiple of {partitions}."
+            message = f"The capacity {capacity} is not one of {_PREMIUM_UNITS}, or no multiple of {partitions}."
             raise bad_request("BadRequest", message)
         new.body["sku"] = {"name": name, "tier": name, "capacity": capacity}
 
@@ -227,7 +226,9 @@ class _Entity(ResourceType):
         namespace = _parent(ctx, new)
         properties = new.properties
         premium = namespace.body["sku"]["name"] == "Premium"
-        sizes = {"maxSizeInMegabytes": 81920 if premium else 1024, "maxMessageSizeInKilobytes": 1024 if premium else 256}
+        sizes = {"maxSizeInMegabytes": 81920, "maxMessageSizeInKilobytes": 1024}
+        if not premium:
+            sizes = {"maxSizeInMegabytes": 1024, "maxMessageSizeInKilobytes": 256}
         for name, size in sizes.items():
             if name in self.preset and not properties.get(name):
                 properties[name] = size  # clients send 0 for 'whatever the SKU has'
@@ -419,7 +420,7 @@ def _name_free(ctx: Any, request: Request, match: re.Match[str]) -> Response:
     return Response.json(200, {"nameAvailable": True, "reason": "None", "message": ""})
 
 
-# Data plane ------------------------------------------------------------------------------------------------------------
+# Data plane ----------------------------------------------------------------------------------------------------------
 
 _AUDIENCES = ["https://servicebus.azure.net", "https://eventhubs.azure.net"]
 _MESSAGES = re.compile(r"/(?P<entity>.+?)(/subscriptions/(?P<subscription>[^/]+))?/messages(?P<head>/head)?/?", re.I)

@@ -10,7 +10,9 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from aksops_sandbox.azure import ids
 from aksops_sandbox.azure.errors import AzureError
+from aksops_sandbox.azure.ids import ResourceId
 from aksops_sandbox.azure.store import Resource
 
 
@@ -26,6 +28,14 @@ def guid() -> str:
 def access_key(length: int = 64) -> str:
     """A random key of `length` bytes in base64, as the listKeys operations hand them out."""
     return base64.b64encode(secrets.token_bytes(length)).decode()
+
+
+def identify(resource_id: str) -> ResourceId:
+    """A resource id, taken apart. Raises AzureError 400 where it names no resource."""
+    found = ids.parse(resource_id)
+    if found is None:
+        raise AzureError(400, "InvalidResourceId", f"'{resource_id}' is no resource id.")
+    return found
 
 
 def dig(tree: Any, path: str, default: Any = None) -> Any:

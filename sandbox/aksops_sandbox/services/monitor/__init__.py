@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from aksops_sandbox.services.base import Service
-from aksops_sandbox.services.monitor import alerts, collection, components, diagnostics, ingestion, query, workspaces
+from aksops_sandbox.services.monitor import (
+    alerts,
+    collection,
+    components,
+    data_collector,
+    diagnostics,
+    ingestion,
+    query,
+    workspaces,
+)
 
 __all__ = ["MonitorService"]
 
@@ -35,5 +44,6 @@ class MonitorService(Service):
         self.hosts = [
             (r"[a-z]+-\d+\.in\.applicationinsights\.azure\.com", ingestion.track),
             (r"[a-z0-9._-]+\.[a-z]+-1\.ingest\.monitor\.azure\.com", ingestion.upload),
+            (data_collector.HOST, data_collector.collect),
             (r"api\.(loganalytics\.(io|azure\.com)|applicationinsights\.io)", query.handle),
         ]

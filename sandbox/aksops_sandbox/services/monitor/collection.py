@@ -101,7 +101,7 @@ class Association(ResourceType):
     tracked = False
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        target = ids.parse(new.id).scope
+        target = shapes.identify(new.id).scope
         given = [name for name in ("dataCollectionRuleId", "dataCollectionEndpointId") if new.properties.get(name)]
         if len(given) != 1:
             message = "An association must name either a data collection rule or a data collection endpoint."

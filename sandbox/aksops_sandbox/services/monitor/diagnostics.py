@@ -112,7 +112,7 @@ class DiagnosticSetting(ResourceType):
     name_pattern = r"[^<>*%&:\\?+/]{1,260}"
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        target = ids.parse(new.id).scope
+        target = shapes.identify(new.id).scope
         properties = new.properties
         for name in (
             "eventHubAuthorizationRuleId",
@@ -146,7 +146,7 @@ class DiagnosticSetting(ResourceType):
 
     @staticmethod
     def _beside(item: Resource, new: Resource, target: str) -> bool:
-        return item.id.lower() != new.id.lower() and shapes.same_id(ids.parse(item.id).scope, target)
+        return item.id.lower() != new.id.lower() and shapes.same_id(shapes.identify(item.id).scope, target)
 
     @staticmethod
     def _categories(new: Resource, target: str) -> set[str]:
@@ -183,7 +183,7 @@ def _categories(ctx: Any, request: Request, match: re.Match[str]) -> Response:
         raise not_found(target)
     ctx.rbac.require(request, "Microsoft.Insights/diagnosticSettingsCategories/read", target)
     logs, metrics = CATEGORIES.get(_target_type(target), ((), ()))
-    value = [
+    value: list[dict[str, Any]] = [
         {
             "id": f"{target}/providers/Microsoft.Insights/diagnosticSettingsCategories/{name}",
             "name": name,

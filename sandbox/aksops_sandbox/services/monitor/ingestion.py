@@ -157,6 +157,7 @@ def track(ctx: Any, request: Request) -> Response:
             refused = refused or problem.status
             continue
         component = components.by_key(ctx, item["iKey"])
+        assert component is not None  # `_problem` has looked
         table, row = _row(item, component)
         accepted.setdefault((component.properties["WorkspaceResourceId"], table), []).append(row)
     for (workspace, table), rows in accepted.items():

@@ -6,7 +6,6 @@ import datetime
 import re
 from typing import Any
 
-from aksops_sandbox.azure import ids
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.ids import ResourceId
 from aksops_sandbox.azure.resource_type import ResourceType
@@ -106,7 +105,7 @@ class Table(ResourceType):
     name_pattern = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        workspace = ctx.store.get(ids.parse(new.id).parent)
+        workspace = ctx.store.get(shapes.identify(new.id).parent)
         schema = new.properties.setdefault("schema", {})
         schema["name"] = new.name
         custom = new.name.endswith("_CL")

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Any
 
-from aksops_sandbox.azure import ids, status
+from aksops_sandbox.azure import status
 from aksops_sandbox.azure.errors import AzureError, bad_request, not_found
 from aksops_sandbox.azure.ids import ResourceId
 from aksops_sandbox.azure.resource_type import ResourceType, stamp
@@ -143,14 +143,14 @@ class ZoneLink(ResourceType):
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         network = shapes.reference(ctx, shapes.dig(new.properties, "virtualNetwork.id"), new.id)
         shapes.fixed(new, old, "virtualNetwork.id")
-        zone_id = ids.parse(new.id).parent
+        zone_id = shapes.identify(new.id).parent
         for other in ctx.store.list(type=LINK, prefix=zone_id):
             if other.id.lower() != new.id.lower() and shapes.same_id(
                 other.properties["virtualNetwork"]["id"], network.id
             ):
                 message = (
-                    f"A virtual network cannot be linked to multiple zones with overlapping namespaces: {network.id} is "
-                    f"linked by {other.name} already."
+                    "A virtual network cannot be linked to multiple zones with overlapping namespaces: "
+                    f"{network.id} is linked by {other.name} already."
                 )
                 raise AzureError(409, "Conflict", message)
         shapes.defaults(new.properties, {"registrationEnabled": False, "resolutionPolicy": "Default"})
@@ -171,7 +171,7 @@ class RecordSet(ResourceType):
         self.kind = kind
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        zone = ctx.store.get(ids.parse(new.id).parent)
+        zone = ctx.store.get(shapes.identify(new.id).parent)
         field = RECORDS[self.kind]
         values = new.properties.get(field)
         if not values and self.kind != "SOA":

@@ -1,4 +1,4 @@
-"""Parents that show their children inside themselves: virtual network and subnets, NSG and rules, route table and routes.
+"""Parents that show their children inside themselves: networks and subnets, NSGs and rules, route tables and routes.
 
 The children are resources of their own; the parent renders them, and a PUT of the parent with the list brings them in
 step. A PUT without the list leaves them as they are.

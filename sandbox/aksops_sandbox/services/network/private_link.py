@@ -297,7 +297,7 @@ class PrivateDnsZoneGroup(ResourceType):
     etag = True
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        endpoint = ctx.store.get(ids.parse(new.id).parent)
+        endpoint = ctx.store.get(shapes.identify(new.id).parent)
         siblings = [
             item for item in ctx.store.list(type=ZONE_GROUP, prefix=endpoint.id) if item.id.lower() != new.id.lower()
         ]

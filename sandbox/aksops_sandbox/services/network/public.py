@@ -115,8 +115,8 @@ class PublicIp(ResourceType):
         user = self._user(ctx, resource)
         if user:
             message = (
-                f"Public IP address {resource.id} can not be deleted since it is still allocated to resource {user[1]}. "
-                "In order to delete the public IP, disassociate/detach the Public IP address from the resource."
+                f"Public IP address {resource.id} can not be deleted since it is still allocated to resource "
+                f"{user[1]}. In order to delete the public IP, disassociate/detach it from the resource."
             )
             raise bad_request("PublicIPAddressCannotBeDeleted", message)
 

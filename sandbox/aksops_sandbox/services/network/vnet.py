@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aksops_sandbox.azure import ids
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.resource_type import ResourceType
 from aksops_sandbox.azure.store import Resource
@@ -197,7 +196,7 @@ class Peering(ResourceType):
     etag = True
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        parent = ctx.store.get(ids.parse(new.id).parent)
+        parent = ctx.store.get(shapes.identify(new.id).parent)
         remote_id = shapes.dig(new.properties, "remoteVirtualNetwork.id")
         remote = shapes.reference(ctx, remote_id, new.id)
         mine = addressing.networks(parent.properties["addressSpace"]["addressPrefixes"], parent.name)

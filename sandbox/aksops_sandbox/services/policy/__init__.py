@@ -43,7 +43,7 @@ def _built_in(item: catalog.BuiltIn) -> dict[str, Any]:
             {
                 "policyDefinitionReferenceId": f"member{position}",
                 "policyDefinitionId": f"/providers/{DEFINITION}/{member}",
-                "definitionVersion": f"{catalog.find(f'/providers/{DEFINITION}/{member}').version.split('.')[0]}.*.*",
+                "definitionVersion": f"{catalog.definition(member).version.split('.')[0]}.*.*",
                 "parameters": {"effect": {"value": "[parameters('effect')]"}},
             }
             for position, member in enumerate(item.members)

@@ -50,6 +50,7 @@ def _resource(id: str, name: str, category: str, effects: list[str], version: st
 
 
 _AUDIT_DENY = ["Audit", "Deny", "Disabled"]
+_MDVM = "powered by Microsoft Defender Vulnerability Management"
 _CAPABILITIES = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -221,14 +222,14 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
     ),
     _resource(
         "090c7b07-b4ed-4561-ad20-e9075f3ccaff",
-        "Azure registry container images should have vulnerabilities resolved (powered by Microsoft Defender Vulnerability Management)",
+        f"Azure registry container images should have vulnerabilities resolved ({_MDVM})",
         "Security Center",
         ["AuditIfNotExists", "Disabled"],
         "1.0.1",
     ),
     _resource(
         "17f4b1cc-c55c-4d94-b1f9-2978f6ac2957",
-        "Azure running container images should have vulnerabilities resolved (powered by Microsoft Defender Vulnerability Management)",
+        f"Azure running container images should have vulnerabilities resolved ({_MDVM})",
         "Security Center",
         ["AuditIfNotExists", "Disabled"],
         "1.0.1",
@@ -335,8 +336,14 @@ INITIATIVES: tuple[BuiltIn, ...] = (
     ),
 )
 
+
 def find(definition_id: str) -> BuiltIn | None:
     """The built-in definition or initiative of an id."""
     name = definition_id.rstrip("/").rsplit("/", 1)[-1].lower()
     pool = INITIATIVES if "/policysetdefinitions/" in definition_id.lower() else DEFINITIONS
     return next((item for item in pool if item.id == name), None)
+
+
+def definition(name: str) -> BuiltIn:
+    """The built-in definition of a name. Raises KeyError."""
+    return {item.id: item for item in DEFINITIONS}[name]

@@ -13,6 +13,7 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.engines.azurite import Azurite
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
+from aksops_sandbox.services.base import ArmHandler
 from aksops_sandbox.services.network.private_link import connections_of
 
 ACCOUNT = "Microsoft.Storage/storageAccounts"
@@ -260,7 +261,7 @@ def _skus(ctx: Any, request: Request, match: re.Match[str]) -> Response:
 
 
 _SUBSCRIPTION = r"(?P<scope>/subscriptions/[^/]+)/providers/Microsoft\.Storage"
-ROUTES = [
+ROUTES: list[tuple[str, str, ArmHandler]] = [
     ("POST", rf"{_SUBSCRIPTION}/checkNameAvailability", _name_free),
     ("GET", rf"{_SUBSCRIPTION}/locations/[^/]+/usages", _usages),
     ("GET", rf"{_SUBSCRIPTION}/skus", _skus),

@@ -120,6 +120,7 @@ class Blobs:
 
 def _refusal(request: Request, error: AzureError) -> Response:
     text = f"{error.message}\nRequestId:{request.id}"
-    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{error.code}</Code><Message>{escape(text)}</Message></Error>'
+    content = f"<Error><Code>{error.code}</Code><Message>{escape(text)}</Message></Error>"
+    body = f'<?xml version="1.0" encoding="utf-8"?>{content}'
     headers = {"Content-Type": "application/xml", "x-ms-error-code": error.code, **error.headers}
     return Response(error.status, headers, body.encode())

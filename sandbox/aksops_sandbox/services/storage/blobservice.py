@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from aksops_sandbox.azure import ids
 from aksops_sandbox.azure.errors import AzureError, bad_request, not_found
 from aksops_sandbox.azure.ids import ResourceId
 from aksops_sandbox.azure.resource_type import ResourceType
@@ -56,7 +55,7 @@ class AccountService(ResourceType):
         return Response.json(200, {"value": [self.render(ctx, self._current(ctx, one))]})
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
-        parsed = ids.parse(new.id)
+        parsed = shapes.identify(new.id)
         if ctx.store.get(parsed.parent) is None:
             raise not_found(parsed.parent)
         before = old or Resource(new.id, new.name, new.type, properties=copy.deepcopy(self._default))
@@ -74,7 +73,7 @@ class AccountService(ResourceType):
             )
             retention = shapes.dig(new.properties, "deleteRetentionPolicy.days", 0)
             if not needed or restore.get("days", 0) >= retention:
-                message = "Point-in-time restore needs versioning, change feed, and soft delete for more days than it restores."
+                message = "Point-in-time restore needs versioning, change feed and soft delete for more days."
                 raise bad_request("ConflictFeatureState", message)
 
     def delete(self, ctx: Any, request: Request, rid: ResourceId) -> Response:
@@ -82,7 +81,7 @@ class AccountService(ResourceType):
 
     def render(self, ctx: Any, resource: Resource) -> dict[str, Any]:
         shown = super().render(ctx, resource)
-        account = ctx.store.get(ids.parse(resource.id).parent)
+        account = ctx.store.get(shapes.identify(resource.id).parent)
         shown["sku"] = account.body["sku"]
         return shown
 
