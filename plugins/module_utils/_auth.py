@@ -61,6 +61,9 @@ CLOUDS: dict[str, tuple[str, str]] = {
     "AzureChinaCloud": ("login.partner.microsoftonline.cn", "https://management.chinacloudapi.cn"),
 }
 
+#: What a federated token is called when it is exchanged.
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
 #: What a federated token must have been issued for to be exchanged by Entra.
 EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
 
@@ -132,6 +135,12 @@ def _identity() -> t.Any:
     except ImportError as error:
         raise missing_library("azure-identity", error) from None
     return azure.identity
+
+
+def _oauth(authority: str, tenant: str | None, client: str | None, proof: t.Callable[[], dict[str, str]]) -> t.Any:
+    from ansible_collections.aksops.platform.plugins.module_utils._oauth import ClientCredentials
+
+    return ClientCredentials(authority, tenant or "", client or "", proof)
 
 
 def _read(path: str, what: str) -> str:
@@ -224,9 +233,7 @@ def _client_secret(
         secret = _read(path, "client secret")
     if not secret:
         raise AksPlatformError(f"The credential client_secret needs {_names('client_secret')}.")
-    return Credential(
-        "client_secret", lambda: _identity().ClientSecretCredential(tenant, client, secret, authority=authority)
-    )
+    return Credential("client_secret", lambda: _oauth(authority, tenant, client, lambda: {"client_secret": secret}))
 
 
 def _certificate(
@@ -273,10 +280,11 @@ def _workload_identity(
             f"The credential workload_identity needs {_names('federated_token_file')}, "
             "or a job with an OIDC token service."
         )
-    return Credential(
-        "workload_identity",
-        lambda: _identity().ClientAssertionCredential(tenant, client, assertion, authority=authority),
-    )
+
+    def proof() -> dict[str, str]:
+        return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion()}
+
+    return Credential("workload_identity", lambda: _oauth(authority, tenant, client, proof))
 
 
 def _cli(params: t.Mapping[str, t.Any], environ: t.Mapping[str, str], tenant: str | None) -> Credential:

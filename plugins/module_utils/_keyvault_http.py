@@ -11,12 +11,12 @@ several times the processor time of the request itself and a quarter of a second
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, missing_library
+from ansible_collections.aksops.platform.plugins.module_utils._oauth import proxy_headers, ssl_context
 
 
 class LostAnswerError(Exception):
@@ -70,13 +70,16 @@ class Transport:
             "block": False,
             "retries": False,
             "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
-            "cert_reqs": "CERT_REQUIRED",
-            "ca_certs": _ca_bundle(),
+            # One context for all connections: urllib3 would read the CA bundle again for each.
+            "ssl_context": ssl_context(),
         }
         proxies = getproxies_environment()
         proxy = proxies.get("https") or proxies.get("all")
         if proxy and not proxy_bypass_environment(host):
-            self._pool: Any = urllib3.ProxyManager(proxy, **options)
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            address = f"{parts.scheme}://{parts.hostname}:{parts.port or 8080}"
+            credentials = proxy_headers(parts.username, parts.password)
+            self._pool: Any = urllib3.ProxyManager(address, proxy_headers=credentials, **options)
         else:
             self._pool = urllib3.PoolManager(**options)
 
@@ -113,16 +116,6 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._pool.clear()
-
-
-def _ca_bundle() -> str:
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        path = os.environ.get(name)
-        if path:
-            return path
-    import certifi
-
-    return certifi.where()
 
 
 def _reason(error: Exception) -> str:
