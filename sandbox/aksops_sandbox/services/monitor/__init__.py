@@ -45,5 +45,6 @@ class MonitorService(Service):
             (r"[a-z]+-\d+\.in\.applicationinsights\.azure\.com", ingestion.track),
             (r"[a-z0-9._-]+\.[a-z]+-1\.ingest\.monitor\.azure\.com", ingestion.upload),
             (data_collector.HOST, data_collector.collect),
+            (r"[0-9a-f-]{36}\.ods\.opinsights\.azure\.com", ingestion.collect),
             (r"api\.(loganalytics\.(io|azure\.com)|applicationinsights\.io)", query.handle),
         ]
