@@ -102,7 +102,8 @@ def run(
 
 
 def _is_account(where: str) -> bool:
-    return where.lower().rpartition("/storageaccounts/")[0].endswith("microsoft.storage")
+    head, _found, name = where.lower().rpartition("/storageaccounts/")
+    return head.endswith("/microsoft.storage") and "/" not in name
 
 
 # -- looking ----------------------------------------------------------------------------------------------------------
