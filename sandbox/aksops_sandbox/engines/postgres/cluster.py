@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -21,18 +21,10 @@ from psycopg.rows import dict_row
 
 from aksops_sandbox.engines.postgres import settings
 from aksops_sandbox.engines.postgres.runtime import PostgresError, Runtime
+from aksops_sandbox.engines.process import Supervisor
 
 SUPERUSER = "azuresu"
 _SCRIPTS = resources.files("aksops_sandbox.engines.postgres") / "sql"
-
-
-class Supervisor(Protocol):
-    """What a cluster needs of the sandbox's supervisor of processes."""
-
-    def start(self, name: str, argv: list[str], **options: Any) -> Any: ...
-    def stop(self, name: str, timeout: float = ...) -> None: ...
-    def find(self, name: str) -> Any: ...
-    def tail(self, name: str, lines: int = ...) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -129,7 +121,7 @@ class Cluster:
                 self._clear_locks()
             self.supervisor.start(
                 self.process_name,
-                self.runtime.command("postgres", "-D", self.data),
+                list(self.runtime.command("postgres", "-D", self.data)),
                 env=self.runtime.environment(),
                 cwd=self.data,
                 ready=self.is_accepting if ready else None,
@@ -146,8 +138,8 @@ class Cluster:
     def _clear_locks(self) -> None:
         """Remove a killed server's lock files, after the last of its processes.
 
-        PostgreSQL takes them as held while a process of that id exists, be it a zombie or another program; it would then
-        not start again.
+        PostgreSQL takes them as held while a process of that id exists, be it a zombie or another program; it would
+        then not start again.
         """
         deadline = time.monotonic() + 5
         while orphans := self._processes():

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from aksops_sandbox.engines.postgres import backups
-from aksops_sandbox.engines.postgres.cluster import Cluster, Supervisor
+from aksops_sandbox.engines.postgres.cluster import Cluster
 from aksops_sandbox.engines.postgres.runtime import PostgresError, Runtime
+from aksops_sandbox.engines.process import Supervisor
 
 UTC = datetime.UTC
 _BACKUP_INTERVAL = datetime.timedelta(days=1)

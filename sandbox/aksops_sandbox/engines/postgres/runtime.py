@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _UNPRIVILEGED_USERS = ("postgres", "nobody")
 _OUTSIDE = Path("/var/tmp")  # where data lie that the PostgreSQL user could not reach in the home
@@ -107,13 +108,12 @@ class Runtime:
         for control in (package / "share" / "extension").glob("*.control"):
             text = re.sub(r"(?m)^\s*(trusted|superuser)\s*=.*\n?", "", control.read_text(encoding="utf-8"))
             control.write_text(f"{text.rstrip()}\nsuperuser = true\ntrusted = true\n", encoding="utf-8")
-        for folder, folders, files in os.walk(runtime):
-            os.chmod(folder, 0o755)
+        for place, _, files in os.walk(runtime):
+            Path(place).chmod(0o755)
             for name in files:
-                path = Path(folder, name)
+                path = Path(place, name)
                 if not path.is_symlink():
                     path.chmod(0o755 if path.parent.name == "bin" else 0o644)
-            folders.sort()
         stamp.write_text(identity, encoding="utf-8")
 
     @staticmethod
@@ -156,7 +156,7 @@ class Runtime:
 
     def run(self, argv: Sequence[str], *, cwd: Path | None = None, timeout: float = 3600) -> str:
         """Run a program as the PostgreSQL user; returns its output. Raises PostgresError with what it said."""
-        identity = {}
+        identity: dict[str, Any] = {}
         if self.account is not None:
             identity = {"user": self.account.uid, "group": self.account.gid, "extra_groups": []}
         done = subprocess.run(

@@ -87,7 +87,7 @@ class SandboxGate:
             if start == end == "0.0.0.0":
                 if vantage == "inside":
                     return True
-            elif ipaddress.ip_address(start) <= ipaddress.ip_address(address) <= ipaddress.ip_address(end):
+            elif ipaddress.IPv4Address(start) <= ipaddress.IPv4Address(address) <= ipaddress.IPv4Address(end):
                 return True
         return False
 

@@ -40,6 +40,7 @@ class Servers(ResourceType):
     def __init__(self, state: State) -> None:
         super().__init__()
         self._state = state
+        self._passwords: dict[str, str | None] = {}
         self.actions = {"start": self._start, "stop": self._stop, "restart": self._restart}
 
     # -- PUT and PATCH ---
@@ -54,6 +55,8 @@ class Servers(ResourceType):
             self._prepare_update(new, old)
         _check(new)
         self._state.begin(new.id)
+        # Kept in memory only, for as long as the operation takes: the store is a file.
+        self._passwords[new.id.lower()] = new.internal.pop(_PASSWORD, None)
         new.properties["state"] = "Provisioning" if old is None else "Updating"
 
     def _prepare_new(self, ctx: Sandbox, new: Resource, mode: str) -> None:
@@ -174,7 +177,7 @@ class Servers(ResourceType):
             if not cluster.exists:
                 new.properties["state"] = "Disabled"  # what stays where the creation fails
                 cluster = self._make(ctx, new)
-            password = new.internal.pop(_PASSWORD, None)
+            password = self._passwords.pop(new.id.lower(), None)
             login = new.properties.get("administratorLogin")
             if password and login:
                 if not cluster.is_running():
