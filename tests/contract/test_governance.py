@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
+import hmac
 import json
 import time
+from email.utils import formatdate
 
 import pytest
 
@@ -69,6 +73,28 @@ def test_a_workspace_that_azure_refuses_is_refused(client, group, properties, co
     path = f"{group}/providers/Microsoft.OperationalInsights/workspaces/contract-bad"
     answer = client.arm("PUT", path, LA, {**WEST, "properties": properties})
     assert (answer.status, answer.code) == (400, code)
+
+
+def collected(client, customer, key, rows):
+    """One call of the HTTP Data Collector API, signed with a workspace's key."""
+    body, moment = json.dumps(rows).encode(), formatdate(usegmt=True)
+    text = f"POST\n{len(body)}\napplication/json\nx-ms-date:{moment}\n/api/logs"
+    digest = base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
+    headers = {"Log-Type": "Runs", "x-ms-date": moment, "Authorization": f"SharedKey {customer}:{digest}"}
+    return client.send(
+        "POST", f"https://{customer}.ods.opinsights.azure.com/api/logs?api-version=2016-04-01", body, headers
+    )
+
+
+def test_the_keys_of_a_workspace_stop_with_local_authentication(client, group):
+    path = f"{group}/providers/Microsoft.OperationalInsights/workspaces/contract-keys"
+    customer = client.arm("PUT", path, LA, WEST).json["properties"]["customerId"]
+    key = client.arm("POST", f"{path}/sharedKeys", "2020-08-01").json["primarySharedKey"]
+    assert len(base64.b64decode(key)) == 64
+    assert collected(client, customer, key, [{"a": 1}]).status == 200
+    assert collected(client, customer, base64.b64encode(b"wrong").decode(), [{"a": 1}]).status == 403
+    client.arm("PATCH", path, LA, {"properties": {"features": {"disableLocalAuth": True}}})
+    assert collected(client, customer, key, [{"a": 1}]).status == 403
 
 
 def setting(client, workspace, **changes):

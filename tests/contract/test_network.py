@@ -167,6 +167,26 @@ def test_a_subnet_has_only_so_many_addresses(client, net):
         client.arm("DELETE", f"{net}/privateEndpoints/many{i}", V)
 
 
+def test_a_manual_connection_waits_for_its_target(client, net):
+    body = endpoint(client, net)
+    body["properties"]["manualPrivateLinkServiceConnections"] = body["properties"].pop("privateLinkServiceConnections")
+    client.arm("PUT", f"{net}/privateEndpoints/manual", V, body)
+    target = f"{net.removesuffix(NET)}/providers/Microsoft.Storage/storageAccounts/contractnet"
+
+    def state():
+        [connection] = client.arm("GET", f"{target}/privateEndpointConnections", "2025-08-01").json["value"]
+        return connection["properties"]["privateLinkServiceConnectionState"]["status"]
+
+    assert state() == "Pending"
+    approval = {"properties": {"privateLinkServiceConnectionState": {"status": "Approved"}}}
+    assert client.arm("PUT", f"{target}/privateEndpointConnections/c", "2025-08-01", approval).status == 200
+    assert state() == "Approved"
+    client.arm("DELETE", f"{net}/privateEndpoints/manual", V)
+    resources = client.arm("GET", f"{target}/privateLinkResources", "2025-08-01").json["value"]
+    zones = {item["name"]: item["properties"]["requiredZoneNames"] for item in resources}
+    assert zones["blob"] == ["privatelink.blob.core.windows.net"]
+
+
 def address(client, net, name, **changes):
     body = {**WEST, "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}, **changes}
     return client.arm("PUT", f"{net}/publicIPAddresses/{name}", V, body)

@@ -71,11 +71,13 @@ class Azurite:
         threading.Thread(target=run, name="azurite start", daemon=True).start()
 
     def ensure(self, account: str) -> None:
-        """Run Azurite with this account. Raises RuntimeError where it does not start."""
+        """Run Azurite with this account. Raises RuntimeError where it does not start or the account is gone."""
         with self._gate:
             self._gate.wait_for(lambda: not self._starting)
             if self._knows(account):
                 return
+            if account not in self._accounts():
+                raise RuntimeError(f"There is no storage account '{account}' any more.")
             self._starting = True
             self._gate.wait_for(lambda: self._active == 0)
         try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import gzip
+import hashlib
+import hmac
 import json
 import re
 import zlib
@@ -13,7 +16,7 @@ from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Principal, Request, Response
 from aksops_sandbox.services import shapes
-from aksops_sandbox.services.monitor import collection, components
+from aksops_sandbox.services.monitor import collection, components, workspaces
 
 AUDIENCES = ["https://monitor.azure.com", "https://monitor.azure.com//"]
 _WRITE = "Microsoft.Insights/Telemetry/Write"
@@ -61,6 +64,11 @@ def tables_of(ctx: Any, workspace_id: str) -> list[str]:
     """The tables of a workspace that hold rows."""
     prefix = f"{workspace_id.lower()}|"
     return sorted(key.removeprefix(prefix) for key in ctx.store.table("logs") if key.startswith(prefix))
+
+
+def _unknown(request: Request) -> AzureError:
+    message = f"The sandbox does not answer {request.method} {request.path}."
+    return AzureError(501, "NotImplementedInSandbox", message)
 
 
 def _decoded(request: Request) -> bytes:
@@ -232,3 +240,31 @@ def upload(ctx: Any, request: Request) -> Response:
                 ready = [{"TimeGenerated": moment, **row, "Type": table} for row in rows]
                 append(ctx, workspaces[name]["workspaceResourceId"], table, ready)
     return Response.empty(204)
+
+
+def collect(ctx: Any, request: Request) -> Response:
+    """POST /api/logs of {workspace}.ods.opinsights.azure.com: the HTTP Data Collector API, by the workspace's key."""
+    if request.method != "POST" or request.path.rstrip("/") != "/api/logs":
+        raise AzureError(
+            501, "NotImplementedInSandbox", f"The sandbox does not answer {request.method} {request.path}."
+        )
+    customer = request.host.split(".")[0]
+    workspace = workspaces.by_customer_id(ctx, customer)
+    if workspace.properties["features"].get("disableLocalAuth"):
+        raise AzureError(403, "InactiveCustomer", "Local authentication is disabled for the workspace.")
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    moment = request.headers.get("x-ms-date", "")
+    text = f"POST\n{len(request.body)}\n{request.headers.get('content-type', '')}\nx-ms-date:{moment}\n/api/logs"
+    valid = {
+        base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
+        for key in workspace.internal["keys"]
+    }
+    name, _, digest = credential.partition(":")
+    if scheme != "SharedKey" or name.lower() != customer.lower() or digest not in valid:
+        raise AzureError(403, "InvalidAuthorization", "An invalid signature was specified in the Authorization header.")
+    table = request.headers.get("log-type", "")
+    if not re.fullmatch(r"[A-Za-z]\w{0,99}", table):
+        raise AzureError(400, "MissingLogType", "The log type is missing or invalid.")
+    rows = _items(_decoded(request))
+    append(ctx, workspace.id, f"{table}_CL", [{"TimeGenerated": shapes.now(), **row} for row in rows])
+    return Response.empty(200)

@@ -37,6 +37,7 @@ class NetworkService(Service):
             *(dns.RecordSet(kind) for kind in dns.RECORDS),
         ]
         self.arm_routes = [
+            *private_link.ROUTES,
             ("GET", r"(?P<zone>/.+/privateDnsZones/[^/]+)/ALL", dns.list_all),
             ("GET", r"(?P<scope>/subscriptions/[^/]+)/providers/Microsoft\.Network/locations/[^/]+/usages", _usages),
         ]

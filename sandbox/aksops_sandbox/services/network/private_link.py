@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any
 
 from aksops_sandbox.azure import ids
-from aksops_sandbox.azure.errors import AzureError, bad_request
+from aksops_sandbox.azure.errors import AzureError, bad_request, not_found
 from aksops_sandbox.azure.resource_type import ResourceType, stamp
 from aksops_sandbox.azure.store import Resource
+from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
+from aksops_sandbox.services.base import ArmHandler
 from aksops_sandbox.services.network import addressing, dns
 
 ENDPOINT = "Microsoft.Network/privateEndpoints"
@@ -345,6 +348,91 @@ class PrivateDnsZoneGroup(ResourceType):
 
     def removed(self, ctx: Any, resource: Resource) -> None:
         self._withdraw(ctx, resource)
+
+
+# The targets' side ----------------------------------------------------------------------------------------------------
+
+
+def _asked(ctx: Any, request: Request, target_id: str, verb: str) -> Resource:
+    """The target of a request about its private endpoint connections."""
+    target = ctx.store.get(target_id)
+    if target is None:
+        raise not_found(target_id)
+    ctx.rbac.require(request, f"{target.type}/privateEndpointConnections/{verb}", target.id)
+    return target
+
+
+def _connections(ctx: Any, request: Request, match: re.Match[str]) -> Response:
+    """GET {target}/privateEndpointConnections[/{name}]."""
+    target = _asked(ctx, request, match["id"], "read")
+    found = connections_of(ctx, target.id)
+    if match["name"] is None:
+        return Response.json(200, {"value": found})
+    for connection in found:
+        if connection["name"].lower() == match["name"].lower():
+            return Response.json(200, connection)
+    raise not_found(request.path)
+
+
+def _decide(ctx: Any, request: Request, match: re.Match[str]) -> Response:
+    """PUT {target}/privateEndpointConnections/{name}: approve or reject."""
+    target = _asked(ctx, request, match["id"], "write")
+    state = shapes.dig(request.json(), "properties.privateLinkServiceConnectionState", {})
+    wanted = shapes.choice(state.get("status"), ("Approved", "Rejected", "Disconnected"), "status")
+    for endpoint in ctx.store.list(type=ENDPOINT):
+        for connection in [entry for field in _CONNECTIONS for entry in endpoint.properties.get(field) or []]:
+            same = shapes.same_id(connection["properties"]["privateLinkServiceId"], target.id)
+            if same and connection["name"].lower() == match["name"].lower():
+                connection["properties"]["privateLinkServiceConnectionState"] = {
+                    "status": wanted,
+                    "description": state.get("description") or "",
+                    "actionsRequired": "None",
+                }
+                stamp(endpoint)
+                ctx.store.put(endpoint)
+                return _connections(ctx, request, match)
+    raise not_found(request.path)
+
+
+def _link_resources(ctx: Any, request: Request, match: re.Match[str]) -> Response:
+    """GET {target}/privateLinkResources: the groups that an endpoint can name."""
+    target = ctx.store.get(match["id"])
+    if target is None:
+        raise not_found(match["id"])
+    ctx.rbac.require(request, f"{target.type}/privateLinkResources/read", target.id)
+    groups = {kind.lower(): entries for kind, entries in TARGETS.items()}.get(target.type.lower(), {})
+    value = []
+    for name, names in groups.items():
+        zones = sorted({_zone_of(fqdn) for fqdn in names(target)})
+        value.append(
+            {
+                "id": f"{target.id}/privateLinkResources/{name}",
+                "name": name,
+                "type": f"{target.type}/privateLinkResources",
+                "properties": {"groupId": name, "requiredMembers": [name], "requiredZoneNames": zones},
+            }
+        )
+    return Response.json(200, {"value": value})
+
+
+def _zone_of(fqdn: str) -> str:
+    """The private zone for a public name."""
+    for public, private in _ZONES.items():
+        if fqdn.endswith("." + public):
+            return private
+    for public in ("redis.azure.net", "azurecr.io"):
+        if fqdn.endswith("." + public):
+            return f"privatelink.{public}"
+    return f"privatelink.{fqdn.split('.', 1)[1]}"
+
+
+_TYPES = "|".join(re.escape(kind) for kind in TARGETS)
+_TARGET = rf"(?P<id>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/(?:{_TYPES})/[^/]+)"
+ROUTES: list[tuple[str, str, ArmHandler]] = [
+    ("GET", rf"{_TARGET}/privateEndpointConnections(?:/(?P<name>[^/]+))?", _connections),
+    ("PUT", rf"{_TARGET}/privateEndpointConnections/(?P<name>[^/]+)", _decide),
+    ("GET", rf"{_TARGET}/privateLinkResources", _link_resources),
+]
 
 
 def _mac() -> str:

@@ -46,6 +46,16 @@ SERVICE_ENDPOINTS = (
 _LINKS = {"networkSecurityGroup": "networkSecurityGroups", "routeTable": "routeTables", "natGateway": "natGateways"}
 
 
+#: What a subnet shows of its users; clients send it back.
+_SHOWN_ONLY = (
+    "applicationGatewayIPConfigurations",
+    "ipConfigurations",
+    "privateEndpoints",
+    "purpose",
+    "serviceAssociationLinks",
+)
+
+
 class Subnet(EmbeddedChild):
     type = SUBNET
     status = "network/2025-01-01/subnets"
@@ -55,7 +65,7 @@ class Subnet(EmbeddedChild):
         self, ctx: Any, new: Resource, old: Resource | None, parent: Resource, siblings: list[Resource]
     ) -> None:
         properties = new.properties
-        for name in ("ipConfigurations", "privateEndpoints", "serviceAssociationLinks", "purpose"):
+        for name in _SHOWN_ONLY:
             properties.pop(name, None)
         self._check_range(new, parent, siblings)
         if old is not None and addressing.subnet_prefixes(old) != addressing.subnet_prefixes(new):

@@ -39,10 +39,29 @@ class BuiltIn:
     category: str = "Kubernetes"
 
 
-def _kubernetes(id: str, name: str, version: str, effect: str = "Audit", **more: Any) -> BuiltIn:
+def _kubernetes(
+    id: str, name: str, version: str, effect: str = "Audit", without: tuple[str, ...] = (), **more: Any
+) -> BuiltIn:
+    """A policy on Kubernetes objects; `without` names common parameters that it does not have."""
     source = {"type": "String", "defaultValue": "Original", "allowedValues": ["All", "Generated", "Original"]}
     common = {"effect": _effect(effect), "source": source, "warn": {"type": "Boolean", "defaultValue": False}}
-    return BuiltIn(id, name, version, {**common, **_CLUSTER_SCOPE, **_CONTAINERS, **more})
+    parameters = {**common, **_CLUSTER_SCOPE, **_CONTAINERS, **more}
+    kept = {key: value for key, value in parameters.items() if key not in without}
+    return BuiltIn(id, name, version, kept)
+
+
+def _choices(default: str, *allowed: str) -> dict[str, Any]:
+    return {"type": "String", "defaultValue": default, "allowedValues": list(allowed)}
+
+
+def _object(default: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Object", "defaultValue": default}
+
+
+_NO_CONTAINERS = ("excludedContainers", "excludedImages")
+_BASIC = _array(["kube-system", "gatekeeper-system", "azure-arc"])
+_RANGES = _object({"ranges": []})
+_GROUP_RULES = ("MustRunAs", "MayRunAs", "RunAsAny")
 
 
 def _resource(id: str, name: str, category: str, effects: list[str], version: str = "1.0.0") -> BuiltIn:
@@ -75,6 +94,7 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
         "9.3.0",
         "Deny",
         allowedContainerImagesRegex={"type": "String"},
+        without=("excludedImages",),
     ),
     _kubernetes(
         "95edb821-ddaf-4404-9732-666045e056b4",
@@ -86,12 +106,14 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
         "1c6e92c9-99f0-4e55-9cf2-0c234dc48f99",
         "Kubernetes clusters should not allow container privilege escalation",
         "8.0.0",
+        forcePrivilegeEscalationToBeFalse={"type": "Boolean", "defaultValue": False},
     ),
     _kubernetes(
         "1a5b4dca-0b6f-4cf5-907c-56316bc1bf3d",
         "Kubernetes clusters should be accessible only over HTTPS",
         "9.0.0",
         "Deny",
+        without=_NO_CONTAINERS,
     ),
     _kubernetes(
         "df49d893-a74c-421d-bc95-c663042e5b80",
@@ -111,59 +133,77 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
         "Kubernetes clusters should use internal load balancers",
         "8.2.0",
         "Deny",
+        without=_NO_CONTAINERS,
     ),
     _kubernetes(
-        "9f061a12-e40d-4183-a00e-171812443373", "Kubernetes clusters should not use the default namespace", "4.2.0"
+        "9f061a12-e40d-4183-a00e-171812443373",
+        "Kubernetes clusters should not use the default namespace",
+        "4.2.0",
+        without=_NO_CONTAINERS,
+        namespaces=_array(["default"]),
     ),
     _kubernetes(
         "021f8078-41a0-40e6-81b6-c6597da9f3ee",
-        "[Preview]: Kubernetes cluster container images must not include latest image tag",
+        "Kubernetes cluster container images should not include latest image tag",
         "2.0.1",
+        without=_NO_CONTAINERS,
+        excludedNamespaces=_BASIC,
     ),
     _kubernetes(
         "b1a9997f-2883-4f12-bdff-2280f99b5915",
         "Ensure cluster containers have readiness or liveness probes configured",
         "3.3.0",
-        requiredProbes=_array(["livenessProbe", "readinessProbe"]),
+        requiredProbes=_array(["readinessProbe", "livenessProbe"]),
     ),
     _kubernetes(
         "1a3b9003-eac6-4d39-a184-4a567ace7645",
         "Kubernetes cluster container images must include the preStop hook",
         "1.1.1",
+        without=_NO_CONTAINERS,
+        excludedNamespaces=_BASIC,
     ),
     _kubernetes(
-        "d9e8f2c1-4c5a-4f5c-8b5a-2abf1e9f7b4d", "[Preview]: Must Have Accurate Pod Disruption Budgets", "1.3.1-preview"
+        "d9e8f2c1-4c5a-4f5c-8b5a-2abf1e9f7b4d",
+        "[Preview]: Kubernetes cluster should implement accurate Pod Disruption Budgets",
+        "1.3.1-preview",
+        without=_NO_CONTAINERS,
+        excludedNamespaces=_BASIC,
     ),
     _kubernetes(
         "34c88cd4-5d72-4dbb-bf77-12c3cafe8791",
         "Must Have Anti Affinity Rules or Topology Spread Constraints Set",
         "1.2.2",
+        without=_NO_CONTAINERS,
+        excludedNamespaces=_BASIC,
     ),
     _kubernetes(
         "233a2a17-77ca-4fb1-9b6b-69223d272a44",
         "Kubernetes cluster services should listen only on allowed ports",
         "8.2.0",
         "Deny",
-        allowedServicePortsList=_array(),
+        allowedServicePortsList={"type": "Array"},
+        without=_NO_CONTAINERS,
     ),
     _kubernetes(
         "82985f06-dc18-4a48-bc1c-b9f4f0098cfe",
         "Kubernetes cluster pods should only use approved host network and port list",
         "7.0.0",
         allowHostNetwork={"type": "Boolean", "defaultValue": False},
-        minPort={"type": "Integer", "defaultValue": 0},
-        maxPort={"type": "Integer", "defaultValue": 0},
+        without=("excludedContainers",),
+        allowedHostPorts=_array(),
     ),
     _kubernetes(
         "47a1ee2f-2a2a-4576-bf2a-e0e36709c2b8",
         "Kubernetes cluster containers should not share host namespaces",
         "6.0.0",
+        without=("excludedContainers",),
     ),
     _kubernetes(
         "098fc59e-46c7-4d99-9b16-64990e543d75",
         "Kubernetes cluster pod hostPath volumes should only use allowed host paths",
         "6.3.0",
         allowedHostPaths={"type": "Object", "defaultValue": {"paths": []}},
+        windowsAllowedHostPaths=_object({"paths": []}),
     ),
     _kubernetes(
         "c26596ff-4d70-4e6a-9a30-c2506bd2f80c",
@@ -177,21 +217,26 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
         "Kubernetes cluster pods should only use allowed volume types",
         "5.2.0",
         allowedVolumeTypes=_array(),
+        without=("excludedContainers",),
     ),
     _kubernetes(
         "f06ddb64-5fa3-4b77-b166-acb36f7f6042",
         "Kubernetes cluster pods and containers should only run with approved user and group IDs",
         "6.2.0",
-        runAsUserRule={"type": "String", "defaultValue": "MustRunAsNonRoot"},
-        runAsGroupRule={"type": "String", "defaultValue": "RunAsAny"},
-        supplementalGroupsRule={"type": "String", "defaultValue": "RunAsAny"},
-        fsGroupRule={"type": "String", "defaultValue": "RunAsAny"},
+        runAsUserRule=_choices("MustRunAsNonRoot", "MustRunAs", "MustRunAsNonRoot", "RunAsAny"),
+        runAsGroupRule=_choices("RunAsAny", *_GROUP_RULES),
+        supplementalGroupsRule=_choices("RunAsAny", *_GROUP_RULES),
+        fsGroupRule=_choices("RunAsAny", *_GROUP_RULES),
+        runAsUserRanges=_RANGES,
+        runAsGroupRanges=_RANGES,
+        supplementalGroupsRanges=_RANGES,
+        fsGroupRanges=_RANGES,
     ),
     _kubernetes(
         "975ce327-682c-4f2e-aa46-b9598289b86c",
         "Kubernetes cluster containers should only use allowed seccomp profiles",
         "7.2.0",
-        allowedProfiles=_array(["runtime/default"]),
+        allowedProfiles=_array(),
     ),
     _resource(
         "993c2fcd-2b29-49d2-9eb0-df2c3a730c32",
@@ -209,16 +254,16 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
     ),
     _resource(
         "2cc2e023-0dac-4046-875b-178f683929d5",
-        "Azure Kubernetes Clusters should enable workload identity",
+        "Azure Kubernetes Service Clusters should enable workload identity",
         "Kubernetes",
-        _AUDIT_DENY,
+        ["Audit", "Disabled"],
     ),
     _resource(
         "a8eff44f-8c92-45c3-a3fb-9880802d67a7",
         "Deploy Azure Policy Add-on to Azure Kubernetes Service clusters",
         "Kubernetes",
         ["DeployIfNotExists", "Disabled"],
-        "4.1.0",
+        "4.2.0",
     ),
     _resource(
         "090c7b07-b4ed-4561-ad20-e9075f3ccaff",
@@ -289,14 +334,58 @@ DEFINITIONS: tuple[BuiltIn, ...] = (
     ),
 )
 
-_PSS = {"effect": _effect("Audit"), **_CLUSTER_SCOPE}
+_PSS = {name: _CLUSTER_SCOPE[name] for name in ("excludedNamespaces", "namespaces")} | {"effect": _effect("Audit")}
+
+_SAFEGUARDS: dict[str, Any] = {
+    "effect": _effect("Audit"),
+    "effectForMutationPolicies": _choices("Disabled", "Mutate", "Disabled"),
+    "excludedNamespaces": _BASIC,
+    "source": _choices("All", "All", "Generated", "Original"),
+    "warn": {"type": "Boolean", "defaultValue": False},
+    "forcePrivilegeEscalationToBeFalse": {"type": "Boolean", "defaultValue": False},
+    "allowedContainerImagesRegex": {"type": "String"},
+    "messages": _object({}),
+    "requiredProbes": _array(["readinessProbe", "livenessProbe"]),
+    "allowedAppArmorProfiles": _array(["runtime/default"]),
+    "allowedSeccompProfiles": _array(["RuntimeDefault", "Localhost"]),
+    "allowedHostPaths": _object({"paths": []}),
+    "windowsAllowedHostPaths": _object({"paths": []}),
+    "runAsUserRule": _choices("MustRunAsNonRoot", "MustRunAs", "MustRunAsNonRoot", "RunAsAny"),
+    "runAsUserRanges": _RANGES,
+    **{name: {"type": "Array"} for name in ("allowedGroups", "allowedUsers", "labels", "reservedTaints")},
+    **{
+        name: _array()
+        for name in (
+            "allowedCapabilities",
+            "allowedHostPorts",
+            "allowedVolumeTypes",
+            "excludedContainers",
+            "excludedImages",
+            "requiredDropCapabilities",
+        )
+    },
+    "allowedSysctls": _array(
+        [
+            "kernel.shm_rmid_forced",
+            "net.ipv4.ip_local_port_range",
+            "net.ipv4.ip_unprivileged_port_start",
+            "net.ipv4.tcp_syncookies",
+            "net.ipv4.ping_group_range",
+            "net.ipv4.ip_local_reserved_ports",
+            "net.ipv4.tcp_keepalive_time",
+            "net.ipv4.tcp_fin_timeout",
+            "net.ipv4.tcp_keepalive_intvl",
+            "net.ipv4.tcp_keepalive_probes",
+        ]
+    ),
+}
 
 INITIATIVES: tuple[BuiltIn, ...] = (
     BuiltIn(
         "a8640138-9b0a-4a28-b8cb-1666c838647d",
         "Kubernetes cluster pod security baseline standards for Linux-based workloads",
         "1.4.0",
-        _PSS,
+        {**_PSS, "allowedHostPaths": _object({"paths": []})},
         (
             "95edb821-ddaf-4404-9732-666045e056b4",
             "82985f06-dc18-4a48-bc1c-b9f4f0098cfe",
@@ -314,7 +403,6 @@ INITIATIVES: tuple[BuiltIn, ...] = (
             "95edb821-ddaf-4404-9732-666045e056b4",
             "82985f06-dc18-4a48-bc1c-b9f4f0098cfe",
             "47a1ee2f-2a2a-4576-bf2a-e0e36709c2b8",
-            "098fc59e-46c7-4d99-9b16-64990e543d75",
             "c26596ff-4d70-4e6a-9a30-c2506bd2f80c",
             "1c6e92c9-99f0-4e55-9cf2-0c234dc48f99",
             "f06ddb64-5fa3-4b77-b166-acb36f7f6042",
@@ -324,14 +412,24 @@ INITIATIVES: tuple[BuiltIn, ...] = (
     ),
     BuiltIn(
         "c047ea8e-9c78-49b2-958b-37e56d291a44",
-        "Kubernetes cluster deployment safeguards best practices",
+        "Deployment safeguards should help guide developers towards AKS recommended best practices",
         "3.0.0",
-        {**_PSS, "allowedContainerImagesRegex": {"type": "String", "defaultValue": ".*"}},
+        _SAFEGUARDS,
+        # Those of its 27 members that this catalog has.
         (
-            "b1a9997f-2883-4f12-bdff-2280f99b5915",
             "021f8078-41a0-40e6-81b6-c6597da9f3ee",
+            "098fc59e-46c7-4d99-9b16-64990e543d75",
+            "16697877-1118-4fb1-9b65-9898ec2509ec",
+            "1c6e92c9-99f0-4e55-9cf2-0c234dc48f99",
             "34c88cd4-5d72-4dbb-bf77-12c3cafe8791",
-            "e345eecc-fa47-480f-9e88-67dcc122b164",
+            "47a1ee2f-2a2a-4576-bf2a-e0e36709c2b8",
+            "82985f06-dc18-4a48-bc1c-b9f4f0098cfe",
+            "95edb821-ddaf-4404-9732-666045e056b4",
+            "975ce327-682c-4f2e-aa46-b9598289b86c",
+            "b1a9997f-2883-4f12-bdff-2280f99b5915",
+            "c26596ff-4d70-4e6a-9a30-c2506bd2f80c",
+            "f06ddb64-5fa3-4b77-b166-acb36f7f6042",
+            "febd0533-8e55-448f-b837-bd0e06f16469",
         ),
     ),
 )
