@@ -100,7 +100,7 @@ def prepare(
             "TF_IN_AUTOMATION": "1",
             "TF_INPUT": "0",
             # Both Ansible modules leave the parallelism of a plan at ten.
-            "TF_CLI_ARGS_plan": f"-parallelism={params['parallelism']}",
+            "TF_CLI_ARGS_plan": f"-parallelism={params['parallelism']}{' -destroy' if params['destroy'] else ''}",
         },
         "notes": notes,
     }

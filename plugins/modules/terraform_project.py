@@ -68,6 +68,10 @@ options:
     description: How many operations a plan runs at once.
     type: int
     default: 30
+  destroy:
+    description: Whether the plan is to destroy what the state holds.
+    type: bool
+    default: false
   orphan_timeout:
     description: Seconds to wait for a Terraform that outlived the killed run which started it.
     type: int
@@ -175,6 +179,7 @@ def argument_spec():
         },
         binary={"type": "str", "default": "terraform"},
         parallelism={"type": "int", "default": 30},
+        destroy={"type": "bool", "default": False},
         orphan_timeout={"type": "int", "default": 3600},
     )
     return spec

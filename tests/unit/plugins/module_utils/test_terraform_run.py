@@ -66,6 +66,7 @@ def params(tmp_path):
         "backend": BACKEND,
         "binary": "terraform",
         "parallelism": 30,
+        "destroy": False,
         "orphan_timeout": 1,
     }
 
@@ -98,6 +99,12 @@ def test_a_folder_is_prepared_without_a_request_and_without_a_secret_outside_its
     assert SECRET not in backend
     assert result["init_required"] is True
     assert result["local_state"] is False
+
+
+def test_a_plan_destroys_only_when_asked(params):
+    assert prepare(params)["environment"]["TF_CLI_ARGS_plan"] == "-parallelism=30"
+    runs.finish(params)
+    assert prepare({**params, "destroy": True})["environment"]["TF_CLI_ARGS_plan"] == "-parallelism=30 -destroy"
 
 
 def test_init_is_needed_once(params):
