@@ -209,6 +209,30 @@ class PolicyDefinition(ResourceType):
                 raise AzureError(409, "PolicyDefinitionInUse", message)
 
 
+class DeploymentSafeguard(ResourceType):
+    """The deployment safeguards of a cluster, named `default`."""
+
+    type = "Microsoft.ContainerService/deploymentSafeguards"
+    tracked = False
+    name_pattern = "default"
+
+    def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
+        cluster = ctx.store.get(shapes.identify(new.id).scope)
+        if cluster is None or cluster.type.lower() != "microsoft.containerservice/managedclusters":
+            raise bad_request("InvalidScope", "Deployment safeguards stand on a managed cluster.")
+        if not shapes.dig(cluster.properties, "addonProfiles.azurepolicy.enabled"):
+            message = (
+                f"Deployment safeguards need the Azure Policy add-on, which cluster '{cluster.name}' does not have."
+            )
+            raise bad_request("AzurePolicyAddonNotEnabled", message)
+        properties = new.properties
+        shapes.defaults(properties, {"excludedNamespaces": [], "podSecurityStandardsLevel": "Privileged"})
+        properties["level"] = shapes.choice(properties.get("level"), ("Warn", "Enforce"), "level")
+        levels = ("Privileged", "Baseline", "Restricted")
+        level = shapes.choice(properties["podSecurityStandardsLevel"], levels, "podSecurityStandardsLevel")
+        properties["podSecurityStandardsLevel"] = level
+
+
 def _read_built_in(ctx: Any, request: Request, match: re.Match[str]) -> Response:
     """GET /providers/Microsoft.Authorization/policy(Set)Definitions/{name}: open to every caller of the tenant."""
     item = catalog.find(request.path)
@@ -264,6 +288,7 @@ class PolicyService(Service):
         self.resource_types = [
             PolicyAssignment(),
             PolicyExemption(),
+            DeploymentSafeguard(),
             PolicyDefinition(DEFINITION, ""),
             PolicyDefinition(SET_DEFINITION, "resources/2025-01-01/policysetdefinitions"),
         ]
