@@ -56,6 +56,7 @@ class SubscriptionsService(Service):
             ("GET", rf"{_SUBSCRIPTION}/providers", _providers),
             ("GET", rf"{_SUBSCRIPTION}/providers/([^/]+)", _provider),
             ("POST", rf"{_SUBSCRIPTION}/providers/([^/]+)/register", _register),
+            ("POST", rf"{_SUBSCRIPTION}/providers/([^/]+)/unregister", _unregister),
             ("GET", rf"{_SUBSCRIPTION}/resourcegroups", _groups),
             ("GET", rf"{_SUBSCRIPTION}/resources", _resources),
             ("GET", rf"{_GROUP}/resources", _resources),
@@ -150,6 +151,13 @@ def _register(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
     namespace = _known_provider(match.group(2))
     ctx.rbac.require(request, f"{namespace}/register/action", f"/subscriptions/{match.group(1)}")
     ctx.store.table("unregistered_providers").pop(namespace.lower(), None)
+    return Response.json(200, _provider_body(ctx, namespace))
+
+
+def _unregister(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
+    namespace = _known_provider(match.group(2))
+    ctx.rbac.require(request, f"{namespace}/unregister/action", f"/subscriptions/{match.group(1)}")
+    ctx.store.table("unregistered_providers")[namespace.lower()] = True
     return Response.json(200, _provider_body(ctx, namespace))
 
 
