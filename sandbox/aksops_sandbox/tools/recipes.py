@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import progress
+from . import progress, registry
 from .manifest import ChangedGoBuild, GoBuild, NpmInstall, Tool, Wheel
 
 SOURCES = Path(__file__).resolve().parents[2] / "tools"
@@ -28,6 +28,8 @@ class PrerequisiteError(Exception):
 def make(tool: Tool, staging: Path, log: Path, env: Mapping[str, str]) -> None:
     """Build a tool into staging/bin (and staging/share); raises CommandError or PrerequisiteError."""
     (staging / "bin").mkdir(parents=True)
+    if registry.fetch(tool, staging, log, env):
+        return
     if isinstance(tool.build, GoBuild):
         _go(tool, tool.build, staging, log, env)
     elif isinstance(tool.build, NpmInstall):
