@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,7 +32,14 @@ def last_line(log: Path, width: int = 90) -> str:
     except OSError:
         return ""
     text = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if text.startswith("$ "):
+        return "nothing printed yet"
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _end_with_parent() -> None:
+    """A builder that is killed must not leave a compiler behind (Linux: PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def run(
@@ -61,6 +70,7 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_parent,
             )
         except OSError as error:
             raise CommandError(f"{label}: {argv[0]} cannot be started: {error.strerror or error}") from error

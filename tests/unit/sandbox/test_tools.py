@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import os
+import pathlib
 import re
 import stat
+import subprocess
 import sys
+import time
 
 import pytest
 from aksops_sandbox.tools import (
@@ -204,6 +208,32 @@ def test_progress_names_time_and_last_line_and_a_failure_its_log(tmp_path):
     assert progress.elapsed(125) == "2 min 05 s"
     with pytest.raises(progress.CommandError, match="cannot be started"):
         progress.run("y", [str(tmp_path / "missing")], log=log)
+
+
+def test_a_killed_builder_leaves_no_compiler_behind(tmp_path):
+    mark = tmp_path / "pid"
+    child = f"import os, pathlib, time; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    code = (
+        "import pathlib, sys; from aksops_sandbox.tools import progress; "
+        f"progress.run('x', [sys.executable, '-c', {child!r}], log=pathlib.Path({str(tmp_path / 'log')!r}))"
+    )
+    builder_process = subprocess.Popen([sys.executable, "-c", code])
+    end = time.monotonic() + 30
+    while not (mark.exists() and mark.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    builder_process.kill()
+    builder_process.wait()
+    pid = int(mark.read_text())
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        if pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("the compiler outlived its builder")
 
 
 def test_a_missing_go_is_one_sentence(tmp_path, monkeypatch, capsys):
