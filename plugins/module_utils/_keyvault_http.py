@@ -93,7 +93,11 @@ class Transport:
         except (errors.NewConnectionError, errors.ConnectTimeoutError, errors.NameResolutionError) as error:
             raise LostAnswerError(_reason(error), sent=False) from None
         except errors.ProxyError as error:
-            raise LostAnswerError(f"proxy: {_reason(error)}", sent=False) from None
+            # urllib3 also calls it a proxy's error where an established tunnel breaks after the request went out.
+            refused = "Tunnel connection failed" in str(error) or isinstance(
+                error.original_error, errors.NewConnectionError
+            )
+            raise LostAnswerError(f"proxy: {_reason(error)}", sent=not refused) from None
         except errors.SSLError as error:
             if "CERTIFICATE" not in str(error).upper():
                 raise LostAnswerError(_reason(error)) from None

@@ -9,6 +9,9 @@ Imported by them only then, so that wrong parameters are reported before any SDK
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import traceback
 from typing import Any
 
@@ -19,8 +22,21 @@ from ansible_collections.aksops.platform.plugins.module_utils._keyvault_plan imp
 from ansible_collections.aksops.platform.plugins.module_utils._keyvault_vault import address
 
 
+def forget_program(module: Any) -> None:
+    """Remove the file that carries the parameters, values among them, where Ansible had to write one.
+
+    With pipelining there is none. For an asynchronous task, or without pipelining, Ansible writes program and values
+    to its temporary folder and removes them at the end, which a killed run never reaches.
+    """
+    program = sys.orig_argv[1] if len(sys.orig_argv) > 1 else ""
+    if os.path.basename(program).startswith("AnsiballZ_keyvault_secrets") and not module._keep_remote_files:
+        with contextlib.suppress(OSError):
+            os.unlink(program)
+
+
 def guarded(module: Any, work: Any) -> None:
     """Run `work(module)` and report its errors; an unexpected one shows where it happened but no data."""
+    forget_program(module)
     try:
         work(module)
     except AksPlatformError as error:
