@@ -84,7 +84,7 @@ class Client:
         timeout: seconds for one request (watches set their own).
     """
 
-    def __init__(self, port: int, authority: str, pair: KeyPair, timeout: float = 15.0) -> None:
+    def __init__(self, port: int, authority: str, pair: KeyPair, timeout: float = 60.0) -> None:
         self._port = port
         self._timeout = timeout
         self._local = threading.local()

@@ -125,7 +125,7 @@ class ControlPlane:
         environ = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         # A soft limit with rare collections: half the processor time of a tight heap while it starts.
         environ |= {"GOMEMLIMIT": memory, "GOGC": "200"}
-        self._supervisor.start(self._name(part), argv, env=environ, cwd=self._folder, ready=ready, timeout=60)
+        self._supervisor.start(self._name(part), argv, env=environ, cwd=self._folder, ready=ready, timeout=120)
 
     def _start_etcd(self, binary: Path) -> int:
         client, peer = self._ports.get(self._name("etcd")), self._ports.get(self._name("etcd-peer"))
