@@ -1,4 +1,4 @@
-"""Run SQL statements as the run's Entra administrator: python sql.py SERVER DATABASE STATEMENT... (prints the last value)."""
+"""Run SQL as the run's Entra administrator: python sql.py SERVER DATABASE STATEMENT... (prints the last value)."""
 
 from __future__ import annotations
 

@@ -172,6 +172,22 @@ class Servers:
         else:
             raise AssertionError(action.kind)
 
+    def delete(self, path: str, version: str) -> bool:
+        """Delete, and try again while another operation is at work."""
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                return bool(self._arm.delete(path, version))
+            except ArmError as error:
+                if error.code not in _BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(3)
+
+    def own_endpoints(self, server: ServerId, content: t.Mapping[str, t.Any]) -> list[str]:
+        """Return the ids of private endpoints that a restore has made for this server."""
+        found = self._endpoints(content, True)
+        return [item["id"] for item in found if item["id"].rsplit("/", 1)[-1] == f"pe-{server.name}"[:80]]
+
     def _make_endpoint(self, server: ServerId, action: plans.Action) -> None:
         content = action.content
         path = (
@@ -268,6 +284,22 @@ class Restore:
         server = servers.wait_ready(request.target, timeout=self._timeout, interval=self._interval)
         server = self._configure(source, server, point)
         return {"phase": plans.PHASES[-1], "point": point, "server": server, "existed": existed}
+
+    def discard(self, *, check_mode: bool) -> dict[str, t.Any]:
+        """Delete the restored server and the private endpoints that were made for it, or say what would be deleted."""
+        request, servers = self._request, self._servers
+        target = servers.get(request.target)
+        if target is None:
+            return {"phase": "absent", "point": None, "server": None, "existed": False}
+        plans.discardable(request, target)
+        for path in servers.own_endpoints(request.target, target):
+            self.actions.append(f"delete the private endpoint {path.rsplit('/', 1)[-1]}")
+            if not check_mode:
+                servers.delete(path, ENDPOINTS_API)
+        self.actions.append(f"delete the restored server {request.target.name}")
+        if not check_mode:
+            servers.delete(request.target.path, API_VERSION)
+        return {"phase": "absent", "point": None, "server": None, "existed": True}
 
     def _preflight(self, source: dict[str, t.Any] | None) -> datetime.datetime | None:
         request = self._request

@@ -233,6 +233,21 @@ def resume(request: Request, target: t.Mapping[str, t.Any]) -> str:
     return phase if phase in PHASES else PHASES[0]
 
 
+def discardable(request: Request, target: t.Mapping[str, t.Any]) -> None:
+    """Refuse to delete what is not a restore of this source, or is one that people work with.
+
+    :raises AksPlatformError: it is something else.
+    """
+    tags = target.get("tags") or {}
+    name = request.target.name
+    if TAG_ID not in tags:
+        raise AksPlatformError(f"The server {name} is no restore of this module's and is not deleted.")
+    if tags.get(TAG_SOURCE, "").lower() != request.source.path[-256:].lower():
+        raise AksPlatformError(f"The server {name} is a restore of {tags.get(TAG_SOURCE)} and is not deleted.")
+    if tags.get(TAG_PHASE) not in PHASES:
+        raise AksPlatformError(f"The restore {name} is {tags.get(TAG_PHASE)} and is not deleted.")
+
+
 def restore_tags(request: Request, point: datetime.datetime | None, phase: str) -> dict[str, str]:
     """Return the tags that make a restore recognisable. A long source id is cut to what a tag holds."""
     return {

@@ -16,7 +16,7 @@ description:
     diagnostic settings.
   - A restored server does not tell that it was restored. The module writes source, point, id and phase into tags.
     Run it again after an interruption and it goes on; another restore under the same name is refused.
-  - It never changes the source, and never deletes anything.
+  - It never changes the source. It deletes nothing but, with O(state=absent), a server that it has restored.
 options:
   source_id:
     description: Resource id of the server to restore.
@@ -26,6 +26,13 @@ options:
     description: Name of the new server.
     type: str
     required: true
+  state:
+    description:
+      - V(absent) deletes a server that this module has restored from O(source_id), and the private endpoints that it
+        made for it. Any other server is refused.
+    type: str
+    choices: [present, absent]
+    default: present
   resource_group:
     description: Resource group of the new server. Without it the source's.
     type: str
@@ -141,6 +148,12 @@ EXAMPLES = r"""
     source_id: "{{ platform.postgresql.id }}"
     name: psql-shop-r1
     point_in_time: 2026-11-23T03:15:00+01:00
+
+- name: Delete it after a drill
+  aksops.platform.postgresql_flexible_restore:
+    source_id: "{{ platform.postgresql.id }}"
+    name: psql-shop-r1
+    state: absent
 """
 
 RETURN = r"""
@@ -207,6 +220,7 @@ def switch(default: bool) -> dict[str, t.Any]:
 RESTORE_ARG_SPEC: dict[str, t.Any] = {
     "source_id": {"type": "str", "required": True},
     "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "resource_group": {"type": "str"},
     "mode": {"type": "str", "choices": list(plans.MODES), "default": "point_in_time"},
     "point_in_time": {"type": "str"},
@@ -274,7 +288,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         interval=params["wait_sleep"],
         administrator_password=params["administrator_password"],
     )
-    found = restore.run(check_mode=module.check_mode)
+    carry_out = restore.run if params["state"] == "present" else restore.discard
+    found = carry_out(check_mode=module.check_mode)
     result: dict[str, t.Any] = {
         "changed": bool(restore.actions),
         "actions": restore.actions,
@@ -308,11 +323,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={**_auth.AUTH_ARG_SPEC, **RESTORE_ARG_SPEC},
         supports_check_mode=True,
-        required_if=[
-            ("mode", "point_in_time", ["point_in_time"]),
-            ("mode", "backup", ["backup"]),
-            ("mode", "geo", ["location"]),
-        ],
+        required_if=[("mode", "backup", ["backup"]), ("mode", "geo", ["location"])],
         required_together=[["delegated_subnet_id", "private_dns_zone_id"]],
     )
     try:

@@ -175,6 +175,10 @@ newest:
   description: The newest moment that O(data_time) found, in UTC.
   returned: success or failure by a check
   type: str
+gap_seconds:
+  description: Seconds from that moment to O(target), the data that are lost at most. V(null) where one is not known.
+  returned: success or failure by a check
+  type: float
 login_user:
   description: The role that the module logged in as.
   returned: success or failure by a check
@@ -315,6 +319,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "checks": [result.as_dict() for result in results],
         "manifest": {**manifest, "_roles": verifier.roles},
         "newest": restore_plans.iso(verifier.newest) if verifier.newest else None,
+        "gap_seconds": (
+            round((options.target - verifier.newest).total_seconds(), 3) if options.target and verifier.newest else None
+        ),
         "login_user": user,
         "seconds": round(time.monotonic() - started, 2),
     }

@@ -206,3 +206,17 @@ def test_the_administrator_is_the_principal_itself_before_a_group():
     assert postgresql.administrator_of([group, self], {"oid": "o1", "groups": ["g1"]}) == "runner"
     assert postgresql.administrator_of([group], {"oid": "o2", "groups": ["G1"]}) == "dbas"
     assert postgresql.administrator_of([group], {"oid": "o2", "groups": ["g9"]}) is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ({}, "no restore of this module"),
+        ({plans.TAG_ID: "x", plans.TAG_SOURCE: "/other"}, "a restore of /other"),
+        ({plans.TAG_ID: "x", plans.TAG_SOURCE: SOURCE.path, plans.TAG_PHASE: "promoted"}, "is promoted"),
+    ],
+)
+def test_only_an_own_restore_may_be_discarded(tags, words):
+    with pytest.raises(AksPlatformError, match=words):
+        plans.discardable(request(), {"tags": tags})
+    plans.discardable(request(), plans.body(request(), server(), request().point))

@@ -1,0 +1,262 @@
+"""playbooks/restore_postgresql.yml as a person would run it: proof, receipt, resumption after a kill, refusals."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+from aksops_sandbox.environment import variables
+from aksops_sandbox.settings import Home
+
+ROOT = Path(__file__).resolve().parents[2]
+API = "2025-08-01"
+PROVIDER = "providers/Microsoft.DBforPostgreSQL/flexibleServers"
+
+
+class Shop:
+    """A server with a database `shop`, made through ARM, and rows whose times are known."""
+
+    def __init__(self, bench: Any) -> None:
+        self.bench = bench
+        self.env = variables(Home(bench.home))
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.session.proxies = {"https": self.env["HTTPS_PROXY"]}
+        self.session.verify = self.env["SSL_CERT_FILE"]
+        self.name = f"pge{uuid.uuid4().hex[:6]}"
+        self.group = f"/subscriptions/{self.env['ARM_SUBSCRIPTION_ID']}/resourceGroups/rg-{self.name}"
+        self.id = f"{self.group}/{PROVIDER}/{self.name}"
+        self.arm("PUT", self.group, {"location": "westeurope"}, "2023-07-01")
+        auth = {"activeDirectoryAuth": "Enabled", "passwordAuth": "Disabled", "tenantId": self.env["ARM_TENANT_ID"]}
+        body = {
+            "location": "westeurope",
+            "sku": {"name": "Standard_D2ds_v5", "tier": "GeneralPurpose"},
+            "properties": {"version": "18", "authConfig": auth},
+        }
+        self.arm("PUT", self.id, body)
+        admin = {"properties": {"principalName": "operator", "principalType": "ServicePrincipal"}}
+        self.arm("PUT", f"{self.id}/administrators/{self.env['AKSOPS_PRINCIPAL_ID']}", admin)
+        everywhere = {"properties": {"startIpAddress": "0.0.0.0", "endIpAddress": "0.0.0.0"}}
+        self.arm("PUT", f"{self.id}/firewallRules/azure", everywhere)
+        self.arm("PUT", f"{self.id}/databases/shop", {"properties": {}})
+        work_mem = {"properties": {"value": "8192", "source": "user-override"}}
+        self.arm("PATCH", f"{self.id}/configurations/work_mem", work_mem)
+        with self.connect(self.name) as connection:
+            connection.execute("CREATE TABLE orders (id serial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
+            self.insert(connection, 30)
+            time.sleep(0.01)
+            self.point = connection.execute("SELECT clock_timestamp()").fetchone()[0].astimezone(datetime.UTC)
+            time.sleep(0.01)
+            self.insert(connection, 20)
+
+    @staticmethod
+    def insert(connection: Any, rows: int) -> None:
+        for _ in range(rows):
+            connection.execute("INSERT INTO orders DEFAULT VALUES")
+
+    def token(self, scope: str) -> str:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.env["ARM_CLIENT_ID"],
+            "client_secret": self.env["ARM_CLIENT_SECRET"],
+            "scope": scope,
+        }
+        url = f"https://login.microsoftonline.com/{self.env['ARM_TENANT_ID']}/oauth2/v2.0/token"
+        return self.session.post(url, data=form, timeout=30).json()["access_token"]
+
+    def arm(self, method: str, path: str, body: Any = None, version: str = API) -> Any:
+        headers = {"Authorization": f"Bearer {self.token('https://management.azure.com/.default')}"}
+        url = f"https://management.azure.com{path}?api-version={version}"
+        answer = self.session.request(method, url, json=body, headers=headers, timeout=60)
+        assert answer.status_code < 400 or method == "GET", answer.text
+        while "Azure-AsyncOperation" in answer.headers:
+            status = self.session.get(answer.headers["Azure-AsyncOperation"], headers=headers, timeout=60).json()
+            assert status["status"] != "Failed", status
+            if status["status"] == "Succeeded":
+                break
+            time.sleep(0.1)
+        return answer.json() if answer.content else None
+
+    def connect(self, server: str) -> psycopg.Connection:
+        return psycopg.connect(
+            host=f"{server}.postgres.database.azure.com",
+            hostaddr=self.env["PGHOSTADDR"],
+            user="operator",
+            password=self.token("https://ossrdbms-aad.database.windows.net/.default"),
+            dbname="shop",
+            sslmode="verify-full",
+            sslrootcert=self.env["PGSSLROOTCERT"],
+            autocommit=True,
+        )
+
+    def inputs(self, name: str, **change: Any) -> str:
+        """A file with the variables of a run: the platform's facts as Terraform would tell them."""
+        fqdn = f"{self.name}.postgres.database.azure.com"
+        content = {
+            "platform": {"postgresql": {"id": self.id, "name": self.name, "fqdn": fqdn}},
+            "postgresql_databases_list": [{"name": "shop", "owner": "shop_owner"}],
+            "postgresql_restore_point_in_time": self.point.isoformat(),
+            "postgresql_restore_name": name,
+            "postgresql_restore_wait_sleep": 1,
+            "postgresql_restore_databases": ["shop"],
+            "postgresql_restore_data_time": [{"database": "shop", "table": "orders", "column": "at"}],
+            "postgresql_restore_artifacts": str(self.bench.folder / "receipts"),
+            **change,
+        }
+        path = self.bench.folder / f"{name}.json"
+        path.write_text(json.dumps(content))
+        return f"@{path}"
+
+    def receipt(self, name: str) -> Any:
+        (path,) = (self.bench.folder / "receipts").glob(f"{name}-*.json")
+        return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def shop(bench: Any) -> Shop:
+    return Shop(bench)
+
+
+def test_check_mode_writes_nothing_and_says_what_would_be_done(bench, shop):
+    mark = bench.mark()
+    run = bench.playbook("restore_postgresql", "--check", "--diff", "-e", shop.inputs(f"{shop.name}-c"))
+    assert run.code == 0, run.output
+    assert run.recap("changed") == 1
+    assert f"create {shop.name}-c by point_in_time" in run.output
+    assert "set the server parameter work_mem" in run.output
+    assert bench.writes(mark) == []
+
+
+def test_rows_before_the_point_are_there_and_later_ones_are_not(bench, shop):
+    name = f"{shop.name}-r"
+    run = bench.playbook("restore_postgresql", "-e", shop.inputs(name))
+    assert run.code == 0, run.output
+    with shop.connect(name) as connection:
+        assert connection.execute("SELECT count(*), max(at) <= %s FROM orders", (shop.point,)).fetchone() == (30, True)
+        assert connection.execute("SHOW work_mem").fetchone() == ("8MB",)
+    receipt = shop.receipt(name)
+    assert receipt["status"] != "fail"
+    checks = {check["check"]: check for check in receipt["checks"] if check["database"] in ("", "shop")}
+    assert checks["data_time"]["status"] == checks["rows_by_time"]["status"] == checks["parameters"]["status"] == "pass"
+    assert "30 rows up to the target here, 30 in the live source, which has 20 later ones" in str(
+        checks["rows_by_time"]
+    )
+    page = next((bench.folder / "receipts").glob(f"{name}-*.html")).read_text()
+    assert "<script" not in page
+    assert "https://" not in page
+    assert shop.env["ARM_CLIENT_SECRET"] not in run.output + page
+
+    mark = bench.mark()
+    again = bench.playbook("restore_postgresql", "-e", shop.inputs(name))
+    assert again.code == 0, again.output
+    assert again.recap("changed") == 0, again.changed_tasks
+    assert bench.writes(mark) == []
+    assert shop.receipt(name)["seconds"]["provision"] == receipt["seconds"]["provision"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"postgresql_restore_point_in_time": "2026-11-23T10:00:00"}, "has no time zone"),
+        ({"postgresql_restore_point_in_time": "2099-11-23T10:00:00Z"}, "in the future"),
+        ({"postgresql_restore_point_in_time": "2020-11-23T10:00:00Z"}, "before the first backup"),
+        ({"postgresql_restore_name": "SAME"}, "source itself"),
+        ({"postgresql_restore_name": "RESTORED"}, "another restore"),
+        ({"postgresql_restore_location": "eastus"}, "own region"),
+        ({"postgresql_restore_mode": "geo", "postgresql_restore_location": "northeurope"}, "no geo-redundant backup"),
+        ({"postgresql_restore_point_in_time": ""}, "a moment with its time zone"),
+    ],
+)
+def test_wrong_input_ends_before_any_write(bench, shop, change, words):
+    if change.get("postgresql_restore_name") == "SAME":
+        change = {"postgresql_restore_name": shop.name}
+    if change.get("postgresql_restore_name") == "RESTORED":
+        later = (shop.point + datetime.timedelta(milliseconds=1)).isoformat()
+        change = {"postgresql_restore_name": f"{shop.name}-r", "postgresql_restore_point_in_time": later}
+    mark = bench.mark()
+    run = bench.playbook("restore_postgresql", "-e", shop.inputs(f"{shop.name}-w", **change))
+    assert run.code != 0
+    assert words in " ".join(run.output.split()), run.output
+    assert bench.writes(mark) == []
+
+
+def test_missing_rights_end_in_one_sentence(bench, shop):
+    run = bench.playbook("restore_postgresql", "-e", shop.inputs(f"{shop.name}-n"), account="reader")
+    assert run.code != 0
+    assert "AuthorizationFailed" in run.output
+    assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("phase", ["restoring", "configuring", "verifying"])
+def test_a_killed_restore_goes_on(bench, shop, phase):
+    name = f"{shop.name}-{phase[:2]}k"
+    command = bench.command(
+        "ansible-playbook", "-i", "inventories/sandbox", "playbooks/restore_postgresql.yml", "-e", shop.inputs(name)
+    )
+    environment = {**os.environ, **bench.environment}
+    log = bench.folder / f"{name}.log"
+    with log.open("w") as output:
+        run = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and run.poll() is None:
+            server = shop.arm("GET", f"{shop.group}/{PROVIDER}/{name}") or {}
+            there = (server.get("tags") or {}).get("aksops-restore-phase")
+            if there == phase or (phase == "verifying" and f"Verify {name}" in log.read_text()):
+                break
+            time.sleep(0.05)
+        assert run.poll() is None, log.read_text()
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    again = bench.playbook("restore_postgresql", "-e", shop.inputs(name))
+    assert again.code == 0, again.output
+    server = shop.arm("GET", f"{shop.group}/{PROVIDER}/{name}")
+    assert server["tags"]["aksops-restore-phase"] == "configured"
+    assert shop.receipt(name)["status"] != "fail"
+    with shop.connect(name) as connection:
+        assert connection.execute("SELECT count(*) FROM orders").fetchone() == (30,)
+    shop.arm("DELETE", f"{shop.group}/{PROVIDER}/{name}")
+
+
+def test_a_drill_proves_measures_and_leaves_nothing(bench, shop):
+    folder = bench.folder / "drills"
+    inputs = shop.inputs(f"{shop.name}-drill", postgresql_restore_point_in_time="", dr_drill_folder=str(folder))
+    content = json.loads(Path(inputs[1:]).read_text())
+    del content["postgresql_restore_name"], content["postgresql_restore_artifacts"]
+    content |= {"postgresql_restore_tolerance": 86400}
+    Path(inputs[1:]).write_text(json.dumps(content))
+    for number in (1, 2):
+        run = bench.playbook("dr_drill", "-e", inputs)
+        assert run.code == 0, run.output
+        assert shop.arm("GET", f"{shop.group}/{PROVIDER}/{shop.name}-drill").get("error")
+        receipts = sorted(folder.glob("*/*.json"))
+        assert len(receipts) == number
+    receipt = json.loads(receipts[-1].read_text())
+    assert set(receipt["seconds"]) == {"provision", "configure", "verify"}
+    assert receipt["gap_seconds"] >= 0
+    page = (folder / "index.html").read_text()
+    assert "2 drills, 0 of them failed" in page
+
+    failing = [{"name": "impossible", "database": "shop", "query": "SELECT count(*) FROM orders", "expect": "-1"}]
+    Path(inputs[1:]).write_text(json.dumps(content | {"postgresql_restore_assertions": failing}))
+    run = bench.playbook("dr_drill", "-e", inputs)
+    assert run.code != 0
+    assert "impossible" in (folder / "index.html").read_text()
+    assert shop.arm("GET", f"{shop.group}/{PROVIDER}/{shop.name}-drill").get("error")
