@@ -108,13 +108,14 @@ def ask_azure(arm: t.Any, group_id: str) -> azure.Platform:
         name = group_id.rsplit("/", 1)[-1]
         raise AksPlatformError(f"The resource group {name} does not exist: run playbooks/infrastructure.yml.")
     versions = {kind.lower(): version for kind, version in azure.VERSIONS.items()}
-    listed = [item for item in arm.list(f"{group_id}/resources", GROUPS) if item["type"].lower() in versions]
+    everything = arm.list(f"{group_id}/resources", GROUPS)
+    listed = [item for item in everything if item["type"].lower() in versions]
     bodies = _side_by_side([functools.partial(arm.get, item["id"], versions[item["type"].lower()]) for item in listed])
     resources = {}
     for item, body in zip(listed, bodies, strict=True):
         if body is not None:
             resources[item["id"].lower()] = {**body, "id": item["id"], "type": item["type"], "name": item["name"]}
-    return _with_children(arm, azure.Platform(group, resources))
+    return _with_children(arm, azure.Platform(group, resources, types=[str(item["type"]) for item in everything]))
 
 
 def _with_children(arm: t.Any, platform: azure.Platform) -> azure.Platform:
@@ -172,8 +173,8 @@ def ask_kubernetes(client: t.Any) -> dict[str, list[dict[str, t.Any]] | None]:
 def summary(platform: azure.Platform, objects: kubernetes.Objects) -> dict[str, t.Any]:
     """Return what exists, endpoints, versions and what to try next."""
     counts: dict[str, int] = {}
-    for body in platform.resources.values():
-        counts[str(body["type"])] = counts.get(str(body["type"]), 0) + 1
+    for kind in platform.types:
+        counts[kind] = counts.get(kind, 0) + 1
     endpoints = _endpoints(platform)
     return {
         "resource_group": platform.group.get("name"),
@@ -225,7 +226,8 @@ def _versions(platform: azure.Platform, objects: kubernetes.Objects) -> dict[str
     for item in objects.get("deployments") or []:
         labels = (item.get("metadata") or {}).get("labels") or {}
         if labels.get("app.kubernetes.io/part-of") == "argocd" and labels.get("app.kubernetes.io/version"):
-            found["argocd"] = str(labels["app.kubernetes.io/version"])
+            # A tag that is pinned by digest carries it along.
+            found["argocd"] = str(labels["app.kubernetes.io/version"]).split("-sha256-")[0]
     return found
 
 

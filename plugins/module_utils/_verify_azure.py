@@ -78,6 +78,7 @@ class Platform(t.NamedTuple):
 
     C(children): Redis' default database, by the cluster's id. C(records): the A records of each private DNS zone.
     C(diagnostics): the settings by the id on which they stand. C(backends): the gateway's health, or an error's text.
+    C(types): the type of everything in the group, of what is not read too.
     """
 
     group: dict[str, t.Any]
@@ -86,6 +87,7 @@ class Platform(t.NamedTuple):
     records: dict[str, list[dict[str, t.Any]]] = {}
     diagnostics: dict[str, list[dict[str, t.Any]]] = {}
     backends: dict[str, t.Any] = {}
+    types: list[str] = []
 
     def of(self, *types: str) -> list[dict[str, t.Any]]:
         """Return the resources of some types."""

@@ -10,7 +10,7 @@ from aksops_sandbox.azure.resource_type import ResourceType, etag_of, stamp
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
-from aksops_sandbox.services.network import addressing
+from aksops_sandbox.services.network import addressing, backend_health
 
 GATEWAY = "Microsoft.Network/applicationGateways"
 WAF_POLICY = "Microsoft.Network/applicationGatewayWebApplicationFirewallPolicies"
@@ -81,7 +81,7 @@ class ApplicationGateway(ResourceType):
     etag = True
 
     def __init__(self) -> None:
-        super().__init__(actions={"start": self._start, "stop": self._stop})
+        super().__init__(actions={"start": self._start, "stop": self._stop, "backendhealth": self._health})
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
         properties = new.properties
@@ -301,6 +301,10 @@ class ApplicationGateway(ResourceType):
 
     def _stop(self, ctx: Any, resource: Resource, body: dict[str, Any], request: Request) -> Response:
         return self._switch(ctx, resource, "Stopped")
+
+    @staticmethod
+    def _health(ctx: Any, resource: Resource, body: dict[str, Any], request: Request) -> dict[str, Any]:
+        return backend_health.health(ctx, resource)
 
     @staticmethod
     def _switch(ctx: Any, resource: Resource, state: str) -> Response:
