@@ -18,7 +18,7 @@ def pod(address, ready):
 def context(*pods):
     client = SimpleNamespace(list=lambda path: list(pods))
     service = SimpleNamespace(client=lambda cluster: client, fleet=SimpleNamespace(find=lambda cluster: object()))
-    store = SimpleNamespace(list=lambda type: [SimpleNamespace(id="cluster")])
+    store = SimpleNamespace(list=lambda **_filter: [SimpleNamespace(id="cluster")])
     return SimpleNamespace(store=store, service=lambda kind: service)
 
 
