@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -69,21 +71,50 @@ class Bench:
             *argv,
         ]
 
-    def playbook(self, name: str, *argv: str, timeout: int = 900, env: dict[str, str] | None = None, **who: str) -> Run:
-        """Run a playbook of ours with the sandbox's inventory."""
-        command = self.command("ansible-playbook", "-i", "inventories/sandbox", f"playbooks/{name}.yml", *argv, **who)
-        done = subprocess.run(
-            command,
+    def playbook(
+        self,
+        name: str,
+        *argv: str,
+        timeout: int = 900,
+        env: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+        **who: str,
+    ) -> Run:
+        """Run a playbook of ours with the sandbox's inventory; `prefix` stands before ansible-playbook."""
+        process = self.start(name, *argv, env=env, prefix=prefix, **who)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        finally:
+            self.kill(process)
+        return Run(process.returncode, output)
+
+    def start(
+        self,
+        name: str,
+        *argv: str,
+        env: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+        **who: str,
+    ) -> subprocess.Popen[str]:
+        """Start a playbook in a process group of its own."""
+        playbook = ("ansible-playbook", "-i", "inventories/sandbox", f"playbooks/{name}.yml")
+        return subprocess.Popen(
+            self.command(*prefix, *playbook, *argv, **who),
             cwd=ROOT,
             env={**os.environ, **self.environment, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
         )
-        return Run(done.returncode, done.stdout)
+
+    @staticmethod
+    def kill(process: subprocess.Popen[str]) -> None:
+        """SIGKILL for the whole process group, and nothing where it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -114,9 +145,9 @@ class Bench:
         ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bench() -> Iterator[Bench]:
-    """A sandbox for the whole session; AKSOPS_KEEP keeps its folder for a look."""
+    """A sandbox for each file of tests; AKSOPS_KEEP keeps its folder for a look."""
     folder = Path(tempfile.mkdtemp(prefix="e2e-"))
     folder.chmod(0o711)
     made = Bench(folder)

@@ -1,0 +1,36 @@
+"""site.yml killed again and again: SIGKILL for the whole process group at moments of one seed, then it must converge."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+KILLS = 4
+# How far a whole run goes on a quiet machine, in seconds.
+LONGEST = 150
+
+
+def moments() -> list[float]:
+    """When to kill; AKSOPS_SEED repeats a choice."""
+    seed = int(os.environ.get("AKSOPS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"AKSOPS_SEED={seed}")
+    chosen = random.Random(seed)
+    return [chosen.uniform(5, LONGEST) for _ in range(KILLS)]
+
+
+def test_a_run_killed_at_any_moment_is_finished_by_the_next(bench):
+    for moment in moments():
+        process = bench.start("site")
+        time.sleep(moment)
+        bench.kill(process)
+    run = bench.playbook("site", timeout=1500)
+    assert run.code == 0, run.output[-6000:]
+    again = bench.playbook("site")
+    assert again.code == 0, again.output[-4000:]
+    assert again.recap("changed") == 0, again.changed_tasks
+    assert not [file for file in bench.work.rglob("*.auto.tfvars.json") if file.is_file()]
