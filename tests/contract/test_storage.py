@@ -180,6 +180,23 @@ def test_the_network_decides_who_comes_near(client, sandbox, place):
     assert blob(outside, "GET", url).status == 200
 
 
+def test_a_subnet_with_its_service_endpoint_comes_in(client, sandbox, place):
+    net = f"{place.removesuffix('/Microsoft.Storage/storageAccounts')}/Microsoft.Network/virtualNetworks/endpoints"
+    subnet = {"name": "s", "properties": {"addressPrefixes": ["10.0.0.0/24"]}}
+    body = {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": [subnet]}
+    client.arm("PUT", net, "2025-01-01", {"location": "westeurope", "properties": body})
+    rules = [{"id": f"{client.subscription}{net}/subnets/s"}]
+    guarded = account(networkAcls={"defaultAction": "Deny", "virtualNetworkRules": rules})
+    path = f"{place}/contractsubnet"
+    assert client.arm("PUT", path, V, guarded).code == "SubnetsHaveNoServiceEndpointsConfigured"
+    subnet["properties"]["serviceEndpoints"] = [{"service": "Microsoft.Storage"}]
+    client.arm("PUT", net, "2025-01-01", {"location": "westeurope", "properties": body})
+    assert client.arm("PUT", path, V, guarded).status == 200
+    url = "https://contractsubnet.blob.core.windows.net/?restype=account&comp=properties"
+    assert blob(client, "GET", url).status == 200
+    assert blob(sandbox.client(vantage="outside"), "GET", url).status == 403
+
+
 def test_services_are_there_from_the_start(client, place, store):
     path = f"{place}/contractblobs/blobServices/default"
     assert client.arm("GET", path, V).json["properties"]["deleteRetentionPolicy"] == {"enabled": False}

@@ -23,7 +23,7 @@ class NetworkAccess:
         """Raise AzureError 403 where this request's vantage cannot reach the resource."""
         if request.vantage == "inside" and self.has_private_endpoint(resource.id):
             return
-        if self.public_open(resource):
+        if self.public_open(resource) or (request.vantage == "inside" and self.subnet_open(resource)):
             return
         raise AzureError(
             403,
@@ -47,6 +47,14 @@ class NetworkAccess:
                 if target.lower() == resource_id.lower() and state.get("status", "Approved") == "Approved":
                     return True
         return False
+
+    @staticmethod
+    def subnet_open(resource: Resource) -> bool:
+        """True where the firewall lets a subnet in (by its service endpoint) and the public address is on."""
+        if str(resource.properties.get("publicNetworkAccess", "Enabled")).lower() != "enabled":
+            return False
+        rules = resource.properties.get("networkAcls") or resource.properties.get("networkRuleSet") or {}
+        return bool(rules.get("virtualNetworkRules"))
 
     def public_open(self, resource: Resource) -> bool:
         """True where the resource answers on its public address to the outside client."""

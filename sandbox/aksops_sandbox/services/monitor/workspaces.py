@@ -12,6 +12,7 @@ from aksops_sandbox.azure.resource_type import ResourceType
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
+from aksops_sandbox.services.base import ArmHandler
 
 WORKSPACE = "Microsoft.OperationalInsights/workspaces"
 
@@ -152,5 +153,53 @@ def by_customer_id(ctx: Any, customer_id: str) -> Resource:
     raise AzureError(404, "WorkspaceNotFoundError", f"The workspace '{customer_id}' could not be found.")
 
 
+_PACKS = ("AlertManagement", "AzureNetworking", "ChangeTracking", "Containers", "LogManagement", "Security", "Updates")
+
+
+def _workspace(ctx: Any, request: Request, match: re.Match[str], action: str) -> Resource:
+    workspace = ctx.require_resource(match["id"])
+    ctx.rbac.require(request, f"{WORKSPACE}/{action}", workspace.id)
+    return workspace
+
+
+def _packs(ctx: Any, request: Request, match: re.Match[str]) -> Response:
+    """GET {workspace}/intelligencePacks: the solutions of old; LogManagement is always on."""
+    workspace = _workspace(ctx, request, match, "intelligencePacks/read")
+    enabled = {"LogManagement", *workspace.internal.get("packs", [])}
+    return Response.json(200, [{"name": name, "enabled": name in enabled, "displayName": name} for name in _PACKS])
+
+
+def _switch_pack(ctx: Any, request: Request, match: re.Match[str]) -> Response:
+    """POST {workspace}/intelligencePacks/{name}/enable or disable."""
+    workspace = _workspace(ctx, request, match, f"intelligencePacks/{match['verb'].lower()}/action")
+    name = shapes.choice(match["name"], _PACKS, "intelligencePackName")
+    packs = set(workspace.internal.get("packs", []))
+    workspace.internal["packs"] = sorted(packs | {name} if match["verb"].lower() == "enable" else packs - {name})
+    ctx.store.put(workspace)
+    return Response.empty(200)
+
+
+def _workspace_usages(ctx: Any, request: Request, match: re.Match[str]) -> Response:
+    """GET {workspace}/usages."""
+    workspace = _workspace(ctx, request, match, "usages/read")
+    name = {"value": "DataAnalyzed", "localizedValue": "Data Analyzed"}
+    quota = workspace.properties["workspaceCapping"]["dailyQuotaGb"]
+    row = {"name": name, "unit": "Bytes", "currentValue": 0, "limit": quota, "quotaPeriod": "P1D"}
+    return Response.json(200, {"value": [row]})
+
+
+def _management_groups(ctx: Any, request: Request, match: re.Match[str]) -> Response:
+    """GET {workspace}/managementGroups: no Operations Manager is connected."""
+    _workspace(ctx, request, match, "managementGroups/read")
+    return Response.json(200, {"value": []})
+
+
+_ID = r"(?P<id>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.OperationalInsights/workspaces/[^/]+)"
 _SCOPE = r"(?P<scope>/subscriptions/[^/]+(/resourceGroups/[^/]+)?)"
-ROUTES = [("GET", rf"{_SCOPE}/providers/Microsoft\.OperationalInsights/deletedWorkspaces", list_deleted)]
+ROUTES: list[tuple[str, str, ArmHandler]] = [
+    ("GET", rf"{_SCOPE}/providers/Microsoft\.OperationalInsights/deletedWorkspaces", list_deleted),
+    ("GET", rf"{_ID}/intelligencePacks", _packs),
+    ("POST", rf"{_ID}/intelligencePacks/(?P<name>[^/]+)/(?P<verb>enable|disable)", _switch_pack),
+    ("GET", rf"{_ID}/usages", _workspace_usages),
+    ("GET", rf"{_ID}/managementGroups", _management_groups),
+]
