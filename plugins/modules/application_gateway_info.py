@@ -23,7 +23,8 @@ options:
     type: bool
     default: false
   wait_healthy:
-    description: Whether to wait until every backend is healthy, and to fail where one stays unhealthy.
+    description:
+      - Whether to wait until there is a backend and every one is healthy, and to fail where one stays unhealthy.
     type: bool
     default: false
   wait_timeout:
@@ -131,6 +132,8 @@ def backends(arm: _arm.ArmClient, path: str, module: AnsibleModule) -> dict[str,
 
     def check() -> tuple[bool, str]:
         last["servers"], last["unhealthy"] = _agic_plan.health(arm.post(f"{path}/backendhealth", version))
+        if not last["servers"] and not last["unhealthy"]:
+            last["unhealthy"] = ["the gateway has no backend at all"]
         done = not last["unhealthy"] or not module.params["wait_healthy"]
         return done, "; ".join(last["unhealthy"]) or "all healthy"
 
