@@ -72,7 +72,9 @@ def picture(rows: dict[str, tuple[float, float]]) -> str:
     head = '<text x="150" y="18">site.yml: first run (green), second run (blue)</text>'
     style = '<style>text{font:12px sans-serif}</style><rect width="100%" height="100%" fill="white"/>'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height}">{style}{head}' + "".join(lines) + "</svg>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height}">{style}{head}'
+        + "".join(lines)
+        + "</svg>"
     )
 
 
@@ -98,7 +100,9 @@ def main() -> None:
     for stage, (one, two) in rows.items():
         print(f"{stage:24}{one:9.1f}s{two:9.1f}s")
     print(f"{'whole command':24}{first:9.1f}s{second:9.1f}s")
-    print(f"sandbox up {up:.1f} s; bare plan {plan:.1f} s; second run / bare plan {second / plan:.2f}; memory {used} MiB")
+    print(
+        f"sandbox up {up:.1f} s; bare plan {plan:.1f} s; second run / bare plan {second / plan:.2f}; memory {used} MiB"
+    )
     ARTIFACTS.mkdir(exist_ok=True)
     content = {"first": first, "second": second, "plan": plan, "up": up, "memory_mib": used, "stages": rows}
     (ARTIFACTS / "bench-site.json").write_text(json.dumps(content, indent=2), encoding="utf-8")

@@ -5,6 +5,7 @@ The tests build on each other and run in the order of this file.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from pathlib import Path
@@ -14,6 +15,22 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 PLANTED = {"AKSOPS_PLANTED": "planted-env-Zq7rT2mXw9", "AKSOPS_PLANTED_FILE": "planted-file-Hs4vK8pLc3"}
+
+OVERLAPPING = json.dumps(
+    {
+        "infrastructure_network": {
+            "address_space": ["10.40.0.0/16"],
+            "subnets": {
+                "aks": "10.40.0.0/20",
+                "api_server": "10.40.0.0/27",
+                "gateway": "10.40.17.0/24",
+                "private_endpoints": "10.40.18.0/24",
+                "postgresql": "10.40.19.0/26",
+                "runner": "10.40.20.0/27",
+            },
+        }
+    }
+)
 
 
 class Processes:
@@ -129,12 +146,7 @@ def test_a_bare_plan_is_empty_for_anybody_from_anywhere(bench, account, tmp_path
         ("platform_locatoin=westeurope", "platform_location"),
         ("{'infrastructure_kubernetes': {'version': '1.30'}}", "1.30"),
         ("platform_name_prefix=Not_Valid", "name_prefix"),
-        (
-            "{'infrastructure_network': {'address_space': ['10.40.0.0/16'], 'subnets': {'aks': '10.40.0.0/20', "
-            "'api_server': '10.40.0.0/27', 'gateway': '10.40.17.0/24', 'private_endpoints': '10.40.18.0/24', "
-            "'postgresql': '10.40.19.0/26', 'runner': '10.40.20.0/27'}}}",
-            "overlap",
-        ),
+        (OVERLAPPING, "overlap"),
         ("platform_subscription_id=00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000"),
     ],
     ids=["misspelt", "kubernetes", "name", "subnets", "subscription"],

@@ -1,4 +1,4 @@
-"""site.yml killed again and again: SIGKILL for the whole process group at moments of one seed, then it must converge."""
+"""site.yml killed again and again: SIGKILL for the whole group at moments of one seed; then it must converge."""
 
 from __future__ import annotations
 

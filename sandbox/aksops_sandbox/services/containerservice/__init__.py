@@ -14,6 +14,7 @@ from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services.base import Service
 from aksops_sandbox.tools import KUBERNETES_VERSION
 
+from . import kubeconfigs
 from .clusters import CLUSTER, ManagedCluster
 from .fleet import ISSUER_HOST, Fleet, issuer
 from .gateway_controller import GatewayController
@@ -98,6 +99,7 @@ class ContainerService(Service):
                 self._players[cluster.id.lower()] = players
                 for player in players:
                     player.start()
+        self.write_kubeconfig(ctx)
 
     def unfollow(self, cluster: Resource) -> None:
         """Stop them."""
@@ -105,6 +107,13 @@ class ContainerService(Service):
             players = self._players.pop(cluster.id.lower(), [])
         for player in players:
             player.stop()
+
+    def write_kubeconfig(self, ctx: Sandbox) -> None:
+        """Keep the file that KUBECONFIG names, with a context for each running cluster."""
+        found = [(cluster, self.fleet.find(cluster.id)) for cluster in ctx.store.list(type=CLUSTER)]
+        running = [(cluster, plane) for cluster, plane in found if plane is not None]
+        with self._lock:
+            kubeconfigs.write_for_people(ctx.home.path / "kubeconfig", running)
 
     def _resume(self, ctx: Sandbox, cluster: Resource) -> None:
         """Start a stored cluster; what a stop cut off is finished, as Azure would have."""

@@ -137,6 +137,7 @@ class ManagedCluster(ResourceType):
     def remove(self, ctx: Sandbox, resource: Resource) -> None:
         self._service.unfollow(resource)
         self._fleet.discard(resource)
+        self._service.write_kubeconfig(ctx)
         subscription = "/".join(resource.id.split("/")[:3])
         group = ctx.store.get(f"{subscription}/resourceGroups/{resource.properties['nodeResourceGroup']}")
         if group is not None and group.body.get("managedBy", "").lower() == resource.id.lower():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +13,7 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.engines.kubernetes import ControlPlane
 from aksops_sandbox.engines.kubernetes.control_plane import AAD_SERVER_APP
 from aksops_sandbox.engines.kubernetes.kubeconfig import certificate_user, document
+from aksops_sandbox.settings import write_private
 
 _CLIENT_APP = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
 
@@ -66,6 +69,32 @@ def admin(cluster: Resource, plane: ControlPlane, host: str) -> dict[str, Any]:
     name = f"clusterAdmin_{cluster.id.split('/')[4]}_{cluster.name}"
     pair = plane.pki.client("masterclient", "masterclient", "system:masters")
     return _result("clusterAdmin", _document(cluster, plane, host, name, certificate_user(pair), "-admin"))
+
+
+def write_for_people(path: Path, running: list[tuple[Resource, ControlPlane]]) -> None:
+    """Write the kubeconfig of `aksops-sandbox env`: a context for each cluster; the newest is current.
+
+    kubectl gets its token as the caller, from the sandbox's own stand-in for kubelogin.
+    """
+    login = {
+        "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1beta1",
+            "command": sys.executable,
+            "args": ["-P", "-m", "aksops_sandbox.kubelogin", AAD_SERVER_APP],
+            "interactiveMode": "Never",
+            "provideClusterInfo": False,
+        }
+    }
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "preferences": {}, "current-context": ""}
+    merged |= {"clusters": [], "contexts": [], "users": []}
+    for cluster, plane in running:
+        properties = cluster.properties
+        host = properties.get("fqdn") or properties["privateFQDN"]
+        one = document(cluster.name, f"https://{host}:443", plane.pki.authority.certificate_data(), cluster.name, login)
+        for part in ("clusters", "contexts", "users"):
+            merged[part] += one[part]
+        merged["current-context"] = cluster.name
+    write_private(path, yaml.safe_dump(merged, sort_keys=False))
 
 
 def _document(
