@@ -25,7 +25,7 @@ DATA: dict[str, str] = {
 
 #: What costs nothing, and is known by its id to the data that stays.
 COMPANIONS: dict[str, str] = {
-    "microsoft.managedidentity/userassignedidentities": "the databases know it by its object id",
+    "microsoft.managedidentity/userassignedidentities": "its object id stands in databases and roles that stay",
 }
 
 #: Types by the round in which they go; what is not named goes first. What is still in use is tried again at the end.

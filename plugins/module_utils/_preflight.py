@@ -182,7 +182,7 @@ def _azure(
         group = f"{base}/resourceGroups/{names['resource_group']}"
         _preflight_azure.judge_names(answers, names, group, [item.key for item in more], findings)
         _judge_state_name(answers, settings, findings)
-        _reach(raw, credential, findings, facts)
+        _reach(arm, raw, credential, findings, facts)
 
 
 def _is_text(value: t.Any) -> bool:
@@ -264,8 +264,16 @@ def _judge_state_name(answers: Answers, settings: Settings, findings: Findings) 
         )
 
 
+def _is_named(arm: t.Any, endpoint: _preflight_reach.Endpoint) -> bool:
+    """Whether a private endpoint of the service has its names in DNS: one that was just made has none yet."""
+    if not endpoint.doors:
+        return True
+    groups = [Question(door, f"{door}/privateDnsZoneGroups", "2025-01-01") for door in endpoint.doors]
+    return any(isinstance(items, list) and items for items in gather(arm, groups).values())
+
+
 def _reach(
-    raw: dict[str, t.Any], credential: t.Callable[[], t.Any], findings: Findings, facts: dict[str, t.Any]
+    arm: t.Any, raw: dict[str, t.Any], credential: t.Callable[[], t.Any], findings: Findings, facts: dict[str, t.Any]
 ) -> None:
     bodies = {key: raw.get(f"body:{key}") for key in (*EXISTING, "storage")}
     found = _preflight_reach.endpoints({key: body for key, body in bodies.items() if isinstance(body, dict)})
@@ -274,7 +282,7 @@ def _reach(
     token = credential()
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(lambda item: _preflight_reach.try_probe(item, token), found))
-    findings.problems += [text for text in results if text]
+    findings.problems += [text for item, text in zip(found, results, strict=True) if text and _is_named(arm, item)]
     facts["reached"] = [item.address for item, text in zip(found, results, strict=True) if text is None]
 
 

@@ -28,11 +28,15 @@ ADVICE = "run in the platform's network or a peered one that resolves its privat
 
 
 class Endpoint(t.NamedTuple):
-    """What is probed: its kind (vault, storage, api_server, postgresql), its name and its address."""
+    """What is probed: its kind (vault, storage, api_server, postgresql), its name and its address.
+
+    C(doors) are the ids of the private endpoints by which alone it is reached; empty where it has a public address.
+    """
 
     kind: str
     name: str
     address: str
+    doors: tuple[str, ...] = ()
 
 
 def endpoints(resources: t.Mapping[str, t.Mapping[str, t.Any] | None]) -> list[Endpoint]:
@@ -55,9 +59,30 @@ def endpoints(resources: t.Mapping[str, t.Mapping[str, t.Any] | None]) -> list[E
             value = None if stopped else value
         if kind == "postgresql" and properties.get("state") not in (None, "Ready"):
             value = None
-        if body and value:
-            found.append(Endpoint(kind, str(body.get("name")), str(value)))
+        if str(properties.get("provisioningState") or "Succeeded").lower() != "succeeded":
+            value = None
+        doors = _doors(properties)
+        if body and value and doors is not None:
+            found.append(Endpoint(kind, str(body.get("name")), str(value), doors))
     return found
+
+
+def _doors(properties: t.Mapping[str, t.Any]) -> tuple[str, ...] | None:
+    """Return the private endpoints of a service without a public address, () where it has one.
+
+    None where it has neither: a run that was killed, or destroyed all but the data, left it so for the next one to open.
+    """
+    network = properties.get("network") or {}
+    public = network.get("publicNetworkAccess") or properties.get("publicNetworkAccess") or "Enabled"
+    if str(public).lower() == "enabled" or network.get("delegatedSubnetResourceId"):
+        return ()
+    found = []
+    for item in properties.get("privateEndpointConnections") or []:
+        connection = item.get("properties") or {}
+        state = (connection.get("privateLinkServiceConnectionState") or {}).get("status")
+        if state == "Approved":
+            found.append(str((connection.get("privateEndpoint") or {}).get("id")))
+    return tuple(found) or None
 
 
 def verdict(kind: str, name: str, status: int, body: t.Any) -> str | None:

@@ -427,6 +427,47 @@ def test_nothing_secret_goes_to_a_server_whose_certificate_is_not_checked():
     assert seen[0][1]["headers"] == {}
 
 
+CONNECTION = {
+    "properties": {
+        "privateEndpoint": {"id": "/pe"},
+        "privateLinkServiceConnectionState": {"status": "Approved"},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("properties", "doors"),
+    [
+        ({}, ()),
+        ({"publicNetworkAccess": "Enabled"}, ()),
+        ({"publicNetworkAccess": "Disabled", "privateEndpointConnections": [CONNECTION]}, ("/pe",)),
+        ({"publicNetworkAccess": "Disabled", "privateEndpointConnections": []}, None),
+        ({"publicNetworkAccess": "Disabled"}, None),
+        ({"provisioningState": "Creating"}, None),
+    ],
+)
+def test_what_has_no_door_yet_is_not_probed(properties, doors):
+    body = {"name": "kv", "properties": {"vaultUri": "https://kv/", **properties}}
+    assert [item.doors for item in _preflight_reach.endpoints({"vault": body})] == ([] if doors is None else [doors])
+
+
+@pytest.mark.parametrize(("groups", "problems"), [([{"name": "default"}], 1), ([], 0)])
+def test_a_service_whose_endpoint_has_no_names_yet_is_no_problem(monkeypatch, groups, problems):
+    monkeypatch.setattr(_preflight_reach, "try_probe", lambda endpoint, credential: f"{endpoint.name} is closed.")
+    vault = f"{GROUP}/providers/Microsoft.KeyVault/vaults/{NAMES['key_vault']}"
+    properties = {
+        "vaultUri": "https://kv/",
+        "publicNetworkAccess": "Disabled",
+        "privateEndpointConnections": [CONNECTION],
+    }
+    answers = {
+        **existing(),
+        vault: {"name": NAMES["key_vault"], "properties": properties},
+        "/pe/privateDnsZoneGroups": groups,
+    }
+    assert len(run(Arm(answers), Credential).problems) == problems
+
+
 def test_stopped_services_are_not_probed():
     found = _preflight_reach.endpoints(
         {
