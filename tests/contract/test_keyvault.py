@@ -265,7 +265,7 @@ class Watch(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        while not self._end.wait(0.05):
+        while not self._end.wait(0.15):
             for pid in self._below(self._pid):
                 for kind in ("cmdline", "environ"):
                     try:
@@ -393,10 +393,10 @@ def test_nothing_planted_is_ever_seen(environment, vault, stage):
         assert text not in left, text
 
 
-@pytest.mark.parametrize(("moment", "asynchronous"), [(0.2, False), (0.8, False), (1.5, False), (0.5, True)])
+@pytest.mark.parametrize(("moment", "asynchronous"), [(0.2, False), (0.9, False), (1.6, False), (1.0, True)])
 def test_a_kill_leaves_nothing_and_the_next_run_finishes(environment, vault, stage, faults, moment, asynchronous):
-    count = 40
-    faults.run("fault", "latency", "--host", f"{vault}*", "--ms", "150")
+    count = 60
+    faults.run("fault", "latency", "--host", f"{vault}*", "--ms", "400")
     wanted = [{"name": f"s{number}", "value": f"{PLANTED['killed']}-{number}"} for number in range(count)]
     later = {"async": 120, "poll": 1} if asynchronous else {}
     tasks = [task("seed", vault, module={"secrets": "{{ wanted }}"}, **later)]
@@ -406,6 +406,7 @@ def test_a_kill_leaves_nothing_and_the_next_run_finishes(environment, vault, sta
     while time.monotonic() < deadline and not requests_of(faults, vault):
         time.sleep(0.1)
     time.sleep(moment)
+    assert process.poll() is None, process.communicate()[0]
     os.killpg(process.pid, signal.SIGKILL)
     for pid in wrappers(stage):
         os.kill(pid, signal.SIGKILL)
@@ -423,7 +424,8 @@ def test_a_kill_leaves_nothing_and_the_next_run_finishes(environment, vault, sta
 
 
 def requests_of(sandbox: Any, vault: str) -> bool:
-    return f"{vault}.vault" in sandbox.run("ledger", "--host", f"{vault}*")
+    """Whether a request to the vault has arrived (from the ledger's file: starting a command would take too long)."""
+    return f"{vault}.vault" in (sandbox.home.sub("logs") / "requests.jsonl").read_text()
 
 
 def wrappers(stage: Stage) -> list[int]:
