@@ -109,11 +109,17 @@ class ArgoCd:
                         return
                     version = self._look()
                 self._watch(version)
-            except (OSError, KubernetesError, RuntimeError, ValueError) as error:
-                if self._ended.wait(1.0):
+            except Exception as error:  # a cluster that stops, a tool that is not built: look again until told to end
+                if self._ended.wait(2.0):
                     return
-                if self._plane.client.ready():
-                    print(f"{self._key}: {error}", flush=True)
+                if self._answers():
+                    print(f"{self._key}: {type(error).__name__}: {error}", flush=True)
+
+    def _answers(self) -> bool:
+        try:
+            return self._plane.client.ready()
+        except RuntimeError:
+            return False
 
     def _look(self) -> str:
         """Compare the cluster with the processes; returns the resource version to watch from."""
