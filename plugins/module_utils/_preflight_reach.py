@@ -70,7 +70,7 @@ def endpoints(resources: t.Mapping[str, t.Mapping[str, t.Any] | None]) -> list[E
 def _doors(properties: t.Mapping[str, t.Any]) -> tuple[str, ...] | None:
     """Return the private endpoints of a service without a public address, () where it has one.
 
-    None where it has neither: a run that was killed, or destroyed all but the data, left it so for the next one to open.
+    None where it has neither: a run that was killed, or destroyed all but the data, left it so.
     """
     network = properties.get("network") or {}
     public = network.get("publicNetworkAccess") or properties.get("publicNetworkAccess") or "Enabled"

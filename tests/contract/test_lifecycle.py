@@ -6,7 +6,14 @@ import json
 import uuid
 
 import pytest
-from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _destroy, _preflight, _providers
+from ansible_collections.aksops.platform.plugins.module_utils import (
+    _arm,
+    _auth,
+    _destroy,
+    _preflight,
+    _preflight_reach,
+    _providers,
+)
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
 
 READS = {"GET", "HEAD"}
@@ -265,3 +272,43 @@ def test_another_environments_group_is_left_alone(client, world):
     with pytest.raises(AksPlatformError, match=r"is not of production: its tag aksops-environment is contract"):
         destroy(world, environment="production")
     assert "virtualNetworks" in left(client, world)
+
+
+def test_a_closed_vault_is_told_from_one_without_a_door(sandbox, monkeypatch, client):
+    vault = closed_vault(client)
+    probe = {"vault": {**client.arm("GET", vault, "2023-07-01").json}}
+    assert _preflight_reach.endpoints(probe) == []
+    network = f"{vault.split('/providers/')[0]}/providers/Microsoft.Network"
+    subnets = [{"name": "pe", "properties": {"addressPrefix": "10.0.0.0/24"}}]
+    body = {
+        "location": "westeurope",
+        "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/16"]}, "subnets": subnets},
+    }
+    assert client.arm("PUT", f"{network}/virtualNetworks/vnet", "2025-01-01", body).status in {200, 201}
+    link = {"name": "kv", "properties": {"privateLinkServiceId": vault, "groupIds": ["vault"]}}
+    made = {"subnet": {"id": f"{network}/virtualNetworks/vnet/subnets/pe"}, "privateLinkServiceConnections": [link]}
+    answer = client.arm(
+        "PUT", f"{network}/privateEndpoints/endpoint", "2025-01-01", {"location": "westeurope", "properties": made}
+    )
+    assert answer.status in {200, 201}
+    endpoint = _preflight_reach.endpoints({"vault": client.arm("GET", vault, "2023-07-01").json})[0]
+    for vantage, closed in (("inside", False), ("outside", True)):
+        use(sandbox.client(vantage=vantage), monkeypatch)
+        text = _preflight_reach.try_probe(endpoint, _auth.credential({}))
+        assert bool(text) is closed, text
+    assert "refuses this machine's network (HTTP 403)" in text
+
+
+def closed_vault(client):
+    """A vault without a public address and without a private endpoint."""
+    group = client.group(f"life-{uuid.uuid4().hex[:6]}")
+    path = f"{client.subscription}{group}/providers/Microsoft.KeyVault/vaults/kv-{uuid.uuid4().hex[:8]}"
+    properties = {
+        "sku": {"family": "A", "name": "standard"},
+        "tenantId": client.env["ARM_TENANT_ID"],
+        "enableRbacAuthorization": True,
+        "publicNetworkAccess": "Disabled",
+    }
+    answer = client.arm("PUT", path, "2023-07-01", {"location": "westeurope", "properties": properties})
+    assert answer.status in {200, 201}
+    return path

@@ -13,6 +13,7 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services.keyvault.data import VAULT_TYPE, DataPlane
 from aksops_sandbox.services.keyvault.secrets import DAY
+from aksops_sandbox.services.network.private_link import connections_of
 
 if TYPE_CHECKING:
     from aksops_sandbox.sandbox import Sandbox
@@ -29,8 +30,16 @@ class VaultType(ResourceType):
     status = "keyvault/2026-02-01/vaults"
     name_pattern = NAME
 
+    def render(self, ctx: Sandbox, resource: Resource) -> dict[str, Any]:
+        shown = super().render(ctx, resource)
+        connections = connections_of(ctx, resource.id)
+        if connections:
+            shown["properties"] = {**shown["properties"], "privateEndpointConnections": connections}
+        return shown
+
     def prepare(self, ctx: Sandbox, new: Resource, old: Resource | None) -> None:
         self._unique(ctx, new)
+        new.properties.pop("privateEndpointConnections", None)
         mode = str(new.properties.pop("createMode", "default") or "default").lower()
         gone = ctx.store.table(_DELETED).get(new.name.lower())
         if gone is not None and old is None:
