@@ -160,7 +160,7 @@ class PolicyAssignment(ResourceType):
     """Entra access to a Managed Redis database."""
 
     type = ASSIGNMENT
-    status = "redisenterprise/2025-07-01/databases"
+    status = "redisenterprise/2025-07-01/accesspolicyassignments"
     tracked = False
     name_pattern = r"^[A-Za-z0-9-]{1,60}$"
 
