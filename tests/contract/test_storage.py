@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
+import os
+import signal
+import time
 from email.utils import formatdate
 
 import pytest
@@ -216,3 +220,12 @@ def test_blobs_outlive_a_restart_and_a_new_account(client, sandbox, place, store
     sandbox.run("down")
     sandbox.run("up")
     assert blob(client, "GET", f"{store}/data/kept.txt").body == b"kept"
+
+
+def test_blobs_outlive_a_kill(client, sandbox, store):
+    assert blob(client, "PUT", f"{store}/data/state", b"before the kill").status == 201
+    time.sleep(0.5)
+    pid = json.loads(sandbox.home.state.read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    sandbox.run("up")
+    assert blob(client, "GET", f"{store}/data/state").body == b"before the kill"
