@@ -40,12 +40,13 @@ from ansible_collections.aksops.platform.plugins.module_utils._keyvault_values i
 
 @dataclass(frozen=True)
 class Source:
-    """Where the value of one secret comes from; exactly one field is set, or none."""
+    """Where the value of one secret comes from (one field or none), and the Azure resource that gets it too."""
 
     text: str | None = field(default=None, repr=False)
     generator: Generator | None = None
     template: Template | None = field(default=None, repr=False)
     arm: Mapping[str, str] | None = None
+    apply_to: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class Run:
         wanted: validated secrets (see _keyvault_plan.validate).
         sources: where the value of each comes from, by key.
         arm_value: reads one value from Azure Resource Manager (listKeys).
+        apply_value: sets one value on an Azure resource.
         concurrency: requests at a time.
         now: seconds since the epoch; replaced in tests.
     """
@@ -150,6 +152,7 @@ class Run:
         pruning: Pruning | None = None,
         recover: bool = True,
         arm_value: Callable[[Mapping[str, str]], str] | None = None,
+        apply_value: Callable[[Mapping[str, str], str], None] | None = None,
         concurrency: int = 16,
         check_mode: bool = False,
         now: Callable[[], float] = time.time,
@@ -162,6 +165,7 @@ class Run:
         self._pruning = pruning
         self._recover = recover
         self._arm_value = arm_value
+        self._apply_value = apply_value
         self._concurrency = concurrency
         self._check_mode = check_mode
         self._now = int(now())
@@ -417,7 +421,7 @@ class Run:
         outcome = Outcome(change, touched=item.key in self._recovered)
         try:
             self._write(item, change, outcome)
-        except KeyVaultError as error:
+        except AksPlatformError as error:
             outcome.error = error
         return outcome
 
@@ -433,15 +437,32 @@ class Run:
                     raise
                 self._client.recover(item.name)
                 outcome.version = self._client.set(item.name, self._values[item.key], change.after, created)
+            outcome.touched = True
         elif current is not None and current.metadata.changed(change.after):
             outcome.version = self._client.update(item.name, change.after)
             outcome.touched = True
             if change.recheck:
                 self._recheck(item, outcome)
                 return
+        if change.apply:
+            self._hand_over(item, outcome)
         if change.expire is not None:
-            outcome.touched = outcome.touched or change.write
             self._expire(item, outcome)
+
+    def _hand_over(self, item: Desired, outcome: Outcome) -> None:
+        """Set the value on its Azure resource, then take the tag away that says it is still to be done."""
+        change, target = outcome.change, self._sources[item.key].apply_to
+        current = self._currents.get(item.key)
+        value = self._values.get(item.key) if change.write else current.value if current else None
+        assert change.after is not None
+        if target is None or value is None or self._apply_value is None:
+            return
+        self._apply_value(target, value)
+        outcome.touched = True
+        pending = self._settings.tag("apply-pending")
+        after = replace(change.after, tags={name: text for name, text in change.after.tags.items() if name != pending})
+        outcome.version = self._client.update(item.name, after)
+        outcome.change = replace(change, after=after)
 
     def _recheck(self, item: Desired, outcome: Outcome) -> None:
         """Compare the value of a secret that was disabled until now, and write it where it differs."""

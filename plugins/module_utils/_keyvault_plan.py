@@ -22,8 +22,10 @@ MAXIMUM_CONTENT_TYPE = 255
 NEVER = -1
 _DURATION = re.compile(r"^(\d+)\s*([smhdw])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-OWN_TAGS = ("owner", "fingerprint", "version", "overlap-until")
-WRITES = frozenset({"created", "new_version", "metadata", "recovered", "deleted", "purged", "expired_previous"})
+OWN_TAGS = ("owner", "fingerprint", "version", "overlap-until", "apply-pending")
+WRITES = frozenset(
+    {"created", "new_version", "metadata", "recovered", "applied", "deleted", "purged", "expired_previous"}
+)
 
 
 def parse_time(text: str) -> int:
@@ -137,6 +139,7 @@ class Desired:
         not_before, expires: seconds since the epoch; NEVER clears.
         rotate_after: seconds of age after which a generated value is replaced.
         disable_previous_after: seconds after which the versions before a new one are disabled.
+        applies: the value is also set on an Azure resource; a tag tells that this is still to be done.
         references: names (lower case) that a template needs.
     """
 
@@ -153,6 +156,7 @@ class Desired:
     rotate_after: int | None = None
     disable_previous_after: int | None = None
     purge: bool = False
+    applies: bool = False
     references: tuple[str, ...] = ()
 
     @property
@@ -169,9 +173,9 @@ class Desired:
 class Change:
     """What is to be done to one secret.
 
-    `action` is one of unchanged, created, new_version, metadata, recovered, expired_previous, deleted, purged. `write`
-    says that a new version is needed. `recheck`: the value can be compared only after this change (a disabled or a
-    deleted secret).
+    `action` is one of unchanged, created, new_version, metadata, recovered, applied, expired_previous, deleted, purged.
+    `write` says that a new version is needed, `apply` that the value has to be set on its Azure resource, and `recheck`
+    that the value can be compared only after this change (a disabled or a deleted secret).
     """
 
     name: str
@@ -183,6 +187,7 @@ class Change:
     recheck: bool = False
     expire: int | None = None
     note: str = ""
+    apply: bool = False
 
     @property
     def changed(self) -> bool:
@@ -233,6 +238,8 @@ def _problems(item: Desired, settings: Settings) -> Iterable[str]:
         yield "compare: version needs value_version"
     if item.compare == "fingerprint" and settings.fingerprint_key is None:
         yield "compare: fingerprint needs fingerprint_key"
+    if item.applies and item.source == "none":
+        yield "apply_to needs a source of values"
     if item.rotate_after is not None and item.source != "generate":
         yield "rotate_after works on generated values only"
     if item.disable_previous_after is not None and item.source == "none":
@@ -250,6 +257,8 @@ def _own_tag_names(item: Desired, settings: Settings) -> Iterable[str]:
         yield "version"
     if item.disable_previous_after is not None:
         yield "overlap-until"
+    if item.applies:
+        yield "apply-pending"
 
 
 def _cycles(by_key: Mapping[str, Desired]) -> list[str]:
@@ -296,6 +305,8 @@ def wants_value(item: Desired | None, current: Current, is_referenced: bool, set
         return "must" if is_referenced else "no"
     if item.state == "absent" or current.managed or not current.metadata.enabled:
         return "no"
+    if is_pending(item, current.metadata, settings):
+        return "must"
     if item.keeps_existing or item.source == "none":
         return "must" if is_referenced and not rotation_due(item, current, settings, now) else "no"
     tags = current.metadata.tags
@@ -305,6 +316,11 @@ def wants_value(item: Desired | None, current: Current, is_referenced: bool, set
     if item.compare == "version":
         return "no" if tags.get(settings.tag("version")) == item.value_version and not is_referenced else "try"
     return "must"
+
+
+def is_pending(item: Desired, current: Metadata, settings: Settings) -> bool:
+    """True where the value was written to the vault but perhaps not to its Azure resource."""
+    return item.applies and settings.tag("apply-pending") in current.tags
 
 
 def value_differs(item: Desired, current: Current, value: str | None, settings: Settings, now: int) -> bool | None:
@@ -347,6 +363,8 @@ def target(
         tags[settings.tag("fingerprint")] = settings.fingerprint(item.name, value)
     elif new_version:
         tags.pop(settings.tag("fingerprint"), None)
+    if new_version and item.applies:
+        tags[settings.tag("apply-pending")] = "true"
     overlap = settings.tag("overlap-until")
     if new_version and current is not None and item.disable_previous_after is not None:
         due = format_time(now + item.disable_previous_after) or ""
@@ -401,7 +419,8 @@ def decide(
         if item.source == "none":
             return Change(item.name, "unchanged", note="does not exist and has no source of a value")
         after = target(item, None, value, settings, new_version=True, now=now)
-        return Change(item.name, "created", ("value", *Metadata().changed(after)), None, after, write=True)
+        fields = ("value", *Metadata().changed(after))
+        return Change(item.name, "created", fields, None, after, write=True, apply=item.applies)
     return _decide_existing(item, current, value, settings, now)
 
 
@@ -419,7 +438,9 @@ def _decide_recovery(item: Desired, deleted: Current, value: str | None, setting
     after = change.after or deleted.metadata
     recheck = item.source != "none" and not item.keeps_existing
     note = "the value is compared once it is recovered" if recheck and not change.write else ""
-    return Change(item.name, "recovered", fields, deleted.metadata, after, change.write, recheck, change.expire, note)
+    return replace(
+        change, action="recovered", fields=fields, before=deleted.metadata, after=after, recheck=recheck, note=note
+    )
 
 
 def _decide_existing(item: Desired, current: Current, value: str | None, settings: Settings, now: int) -> Change:
@@ -436,17 +457,18 @@ def _decide_existing(item: Desired, current: Current, value: str | None, setting
     fields = (["value"] if differs else []) + current.metadata.changed(after)
     expire = item.disable_previous_after
     due = expire is not None and not differs and overlap_due(current.metadata, settings, now)
+    pending = is_pending(item, current.metadata, settings) and current.metadata.enabled
+    change = Change(item.name, "unchanged", tuple(fields), current.metadata, after, note=note)
     if differs:
-        return Change(item.name, "new_version", tuple(fields), current.metadata, after, True, False, expire, note)
+        return replace(change, action="new_version", write=True, expire=expire, apply=item.applies)
+    expire = expire if due else None
     if fields:
-        return Change(
-            item.name, "metadata", tuple(fields), current.metadata, after, False, recheck, expire if due else None, note
-        )
+        return replace(change, action="metadata", recheck=recheck, expire=expire, apply=pending)
+    if pending:
+        return replace(change, action="applied", fields=("azure_resource",), expire=expire, apply=True)
     if due:
-        return Change(
-            item.name, "expired_previous", ("previous_versions",), current.metadata, after, False, False, expire, note
-        )
-    return Change(item.name, "unchanged", (), current.metadata, current.metadata, note=note)
+        return replace(change, action="expired_previous", fields=("previous_versions",), expire=expire)
+    return replace(change, after=current.metadata)
 
 
 def refusals(wanted: Iterable[Desired], currents: Mapping[str, Current], settings: Settings) -> list[str]:

@@ -37,6 +37,12 @@ _ARM_KEY: dict[str, Any] = {
     "path": {"type": "str", "required": True},
 }
 
+_APPLY_TO: dict[str, Any] = {
+    "resource_id": {"type": "str", "required": True},
+    "api_version": {"type": "str", "required": True},
+    "path": {"type": "str", "required": True},
+}
+
 _SECRET: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"]},
@@ -52,6 +58,7 @@ _SECRET: dict[str, Any] = {
     },
     "template": {"type": "str", "no_log": False},
     "arm_key": {"type": "dict", "options": _ARM_KEY, "no_log": False},
+    "apply_to": {"type": "dict", "options": _APPLY_TO},
     "tags": {"type": "dict"},
     "content_type": {"type": "str"},
     "enabled": {"type": "bool"},

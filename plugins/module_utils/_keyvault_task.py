@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
@@ -86,6 +87,9 @@ def _secret(item: Mapping[str, Any], params: Mapping[str, Any], environ: Mapping
     kind = SOURCES[given[0]] if given else "none"
     state = item.get("state") or params.get("state", "present")
     source = _source(kind, item, params, environ) if state == "present" else Source()
+    if item.get("apply_to") and state == "present":
+        _check_resource("apply_to", item["apply_to"])
+        source = replace(source, apply_to={name: str(text) for name, text in item["apply_to"].items()})
     desired = Desired(
         name=item["name"],
         state=state,
@@ -100,6 +104,7 @@ def _secret(item: Mapping[str, Any], params: Mapping[str, Any], environ: Mapping
         rotate_after=_duration("rotate_after", item.get("rotate_after")),
         disable_previous_after=_duration("disable_previous_after", item.get("disable_previous_after")),
         purge=bool(item.get("purge")),
+        applies=bool(item.get("apply_to")) and state == "present",
         references=tuple(source.template.references) if source.template else (),
     )
     return desired, source
@@ -135,10 +140,14 @@ def _source(kind: str, item: Mapping[str, Any], params: Mapping[str, Any], envir
         return Source(template=Template(item["template"]))
     if kind == "arm":
         options = item["arm_key"]
-        if not options["resource_id"].startswith("/subscriptions/"):
-            raise ValueSourceError("arm_key.resource_id must be an Azure resource id")
+        _check_resource("arm_key", options)
         return Source(arm={name: str(text) for name, text in options.items()})
     return Source()
+
+
+def _check_resource(option: str, options: Mapping[str, Any]) -> None:
+    if not options["resource_id"].startswith("/subscriptions/"):
+        raise ValueSourceError(f"{option}.resource_id must be an Azure resource id")
 
 
 def _sized(value: str) -> str:
@@ -171,7 +180,7 @@ def _duration(name: str, text: str | None) -> int | None:
 
 
 class ArmKeys:
-    """Keys that Azure Resource Manager lists for a resource, each resource asked once."""
+    """Keys that Azure Resource Manager lists for a resource, each resource asked once, and values that it takes."""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         import threading
@@ -185,10 +194,7 @@ class ArmKeys:
         """The value at `path` of the action's answer. Raises AksPlatformError."""
         key = (options["resource_id"].lower(), options["action"], options["api_version"])
         with self._lock:
-            if self._client is None:
-                from ansible_collections.aksops.platform.plugins.module_utils import _arm
-
-                self._client = _arm.client(self._params)
+            self._connect()
             if key not in self._answers:
                 self._answers[key] = self._ask(options)
             found: Any = self._answers[key]
@@ -204,6 +210,21 @@ class ArmKeys:
                 f"{options['action']} of {name} has no text at '{options['path']}'; is key authentication off?"
             )
         return found
+
+    def _connect(self) -> None:
+        if self._client is None:
+            from ansible_collections.aksops.platform.plugins.module_utils import _arm
+
+            self._client = _arm.client(self._params)
+
+    def set(self, options: Mapping[str, str], value: str) -> None:
+        """Set a value on a resource, such as an administrator's password, and wait until that has ended."""
+        body: Any = value
+        for part in reversed(options["path"].split(".")):
+            body = {part: body}
+        with self._lock:
+            self._connect()
+            self._client.patch(options["resource_id"].rstrip("/"), options["api_version"], body)
 
     def _ask(self, options: Mapping[str, str]) -> dict[str, Any]:
         resource, version = options["resource_id"].rstrip("/"), options["api_version"]
@@ -234,6 +255,7 @@ def seed(
 ) -> tuple[Report, dict[str, Any]]:
     """Run and describe. Raises AksPlatformError where nothing was done."""
     wanted, sources, common = interpret(params, vault.host, environ)
+    azure = ArmKeys(params)
     pruning = params.get("prune")
     run = Run(
         vault,
@@ -242,7 +264,8 @@ def seed(
         common,
         pruning=Pruning(pruning.get("match"), pruning["max"]) if pruning else None,
         recover=params.get("recover", True),
-        arm_value=arm_value or ArmKeys(params),
+        arm_value=arm_value or azure,
+        apply_value=azure.set,
         concurrency=params["concurrency"],
         check_mode=check_mode,
     )

@@ -121,6 +121,24 @@ options:
             description: Where the text stands in the answer, such as V(primaryConnectionString) or V(keys.0.value).
             type: str
             required: true
+      apply_to:
+        description:
+          - An Azure resource that is given each new value too, such as the password of a server's administrator.
+          - A tag says that this is still to be done, so that the next run finishes one that was interrupted in between.
+        type: dict
+        suboptions:
+          resource_id:
+            description: The resource. It is changed by a PATCH.
+            type: str
+            required: true
+          api_version:
+            description: API version of the resource's type.
+            type: str
+            required: true
+          path:
+            description: Where the value belongs, such as V(properties.administratorLoginPassword).
+            type: str
+            required: true
       tags:
         description: Tags to set, beside those of O(tags). Other tags stay unless O(purge_tags=true).
         type: dict
@@ -282,6 +300,18 @@ EXAMPLES = r"""
           api_version: "2024-01-01"
           path: primaryConnectionString
 
+- name: Give a database server a password that nobody knows, and another one every half year
+  aksops.platform.keyvault_secrets:
+    vault_uri: https://kv-shop.vault.azure.net
+    secrets:
+      - name: postgresql-admin-password
+        generate: {length: 40, alphabet: password}
+        rotate_after: 180d
+        apply_to:
+          resource_id: "{{ postgresql_id }}"
+          api_version: "2025-08-01"
+          path: properties.administratorLoginPassword
+
 - name: Remove a secret, and every owned secret that is not named any more
   aksops.platform.keyvault_secrets:
     vault_uri: https://kv-shop.vault.azure.net
@@ -325,8 +355,8 @@ secrets:
       type: str
     action:
       description:
-        - One of V(unchanged), V(created), V(new_version), V(metadata), V(recovered), V(expired_previous), V(deleted),
-          V(purged), V(failed); for backups V(exported) or V(imported).
+        - One of V(unchanged), V(created), V(new_version), V(metadata), V(recovered), V(applied), V(expired_previous),
+          V(deleted), V(purged), V(failed); for backups V(exported) or V(imported).
       type: str
     changed_fields:
       description: What differed, such as V(value), V(tags) or V(expires).

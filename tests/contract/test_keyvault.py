@@ -233,6 +233,36 @@ def test_from_outside_a_private_vault_is_closed(sandbox, client, environment, mo
         seed(name, [{"name": "a", "value": "the-value"}])
 
 
+def test_values_come_from_azure_and_go_to_azure(client, environment, vault):
+    group = f"{client.subscription}{client.group('rg-keyvault-target')}"
+    namespace = f"{group}/providers/Microsoft.ServiceBus/namespaces/{vault}"
+    body = {"location": "westeurope", "sku": {"name": "Standard"}}
+    assert client.arm("PUT", namespace, "2024-01-01", body).status < 300
+    rule = f"{namespace}/AuthorizationRules/RootManageSharedAccessKey"
+    wanted = [
+        {
+            "name": "connection",
+            "arm_key": {
+                "resource_id": rule,
+                "action": "listKeys",
+                "api_version": "2024-01-01",
+                "path": "primaryConnectionString",
+            },
+        },
+        {
+            "name": "given",
+            "value": "the-value-that-is-given",
+            "apply_to": {"resource_id": group, "api_version": "2023-07-01", "path": "tags.given"},
+        },
+    ]
+    report, _ = seed(vault, wanted)
+    assert not report.failures, report.table()
+    keys = client.arm("POST", f"{rule}/listKeys", "2024-01-01").json
+    assert official(environment, vault).get_secret("connection").value == keys["primaryConnectionString"]
+    assert client.arm("GET", group, "2023-07-01").json["tags"] == {"given": "the-value-that-is-given"}
+    assert not seed(vault, wanted)[0].changed
+
+
 def test_a_wrong_secret_is_one_sentence_without_it(environment, vault, monkeypatch):
     monkeypatch.setenv("ARM_CLIENT_SECRET", "planted-wrong-secret")
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "planted-wrong-secret")

@@ -209,6 +209,7 @@ def seed(
     check_mode: bool = False,
     client: VaultClient | None = None,
     arm_value: Callable[[Any], str] | None = None,
+    apply_value: Callable[[Any, str], None] | None = None,
     **options: Any,
 ) -> Report:
     """One run of the module's work on a vault."""
@@ -223,6 +224,7 @@ def seed(
         pruning=_keyvault_task.Pruning(pruning.get("match"), pruning["max"]) if pruning else None,
         recover=params.get("recover", True),
         arm_value=arm_value or (lambda options: ""),
+        apply_value=apply_value,
         concurrency=params["concurrency"],
         check_mode=check_mode,
         now=vault.clock,

@@ -42,6 +42,8 @@ def wishes(draw: Any) -> list[dict[str, Any]]:
                 options["generate"] = generate()
             else:
                 options["template"] = "made of ${secret:anchor}"
+            if draw(st.integers(0, 3)) == 0:
+                options["apply_to"] = {"resource_id": "/subscriptions/x", "api_version": "1", "path": "p"}
             options["compare"] = draw(st.sampled_from(["value", "value", "fingerprint", "exists"]))
         options["tags"] = draw(st.one_of(st.none(), tags))
         options["content_type"] = draw(st.sampled_from([None, None, "", "application/json"]))
@@ -71,7 +73,12 @@ def build(content: dict[str, dict[str, Any]]) -> LocalVault:
     return vault
 
 
-OPTIONS = {"fingerprint_key": "k" * 32, "owner": "me", "prune": {"max": 9}}
+OPTIONS = {
+    "fingerprint_key": "k" * 32,
+    "owner": "me",
+    "prune": {"max": 9},
+    "apply_value": lambda target, value: None,
+}
 
 
 @settings(max_examples=300)

@@ -275,6 +275,44 @@ def test_keys_of_azure_are_read_and_failures_named(vault):
     assert not vault.values("bad")
 
 
+TARGET = {"resource_id": "/subscriptions/x", "api_version": "1", "path": "properties.password"}
+
+
+def test_a_new_value_is_handed_to_its_resource_once(vault):
+    given = []
+    secrets = [item("admin", generate=generate(), apply_to=TARGET)]
+
+    def apply(target, value):
+        assert target == TARGET
+        assert "aksops-apply-pending" in vault.newest("admin")["tags"]
+        given.append(value)
+
+    assert actions(seed(vault, secrets, check_mode=True, apply_value=apply)) == {"admin": "created"}
+    assert given == []
+    assert actions(seed(vault, secrets, apply_value=apply)) == {"admin": "created"}
+    assert given == vault.values("admin")
+    assert vault.newest("admin")["tags"] == {}
+    assert not seed(vault, secrets, apply_value=apply).changed
+    assert len(given) == 1
+
+
+def test_a_hand_over_that_failed_is_made_up_for(vault):
+    given = []
+    secrets = [item("admin", generate=generate(), apply_to=TARGET)]
+
+    def refuse(target, value):
+        raise AksPlatformError("the server is busy")
+
+    report = seed(vault, secrets, apply_value=refuse)
+    assert actions(report) == {"admin": "failed"}
+    assert report.changed
+    assert vault.values("admin")[0] not in report.table()
+    assert actions(seed(vault, secrets, check_mode=True)) == {"admin": "applied"}
+    assert actions(seed(vault, secrets, apply_value=lambda target, value: given.append(value))) == {"admin": "applied"}
+    assert given == vault.values("admin")
+    assert not seed(vault, secrets).changed
+
+
 def test_every_problem_is_named_before_the_first_request(vault):
     secrets = [
         item("under_score", value="the-value"),
