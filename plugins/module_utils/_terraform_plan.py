@@ -172,9 +172,11 @@ def _error(block: str) -> str:
     """Return one error as one line: what it is about, and what is wrong."""
     where = re.search(r"^[ \t]*with (\S[^\n]*?),[ \t]*$", block, re.MULTILINE)
     head = re.split(r"^[ \t]*(?:with \S[^\n]*,|on \S+ line \d+.*)[ \t]*$", block, maxsplit=1, flags=re.MULTILINE)
-    summary = " ".join(head[0].split())
+    first, _, rest = head[0].strip().partition("\n\n")
+    summary = " ".join(first.split())
     # After the quoted source line comes the detail; providers often repeat the summary there.
-    detail = " ".join(line.strip() for line in (head[1] if len(head) > 1 else "").splitlines() if line.strip())
+    tail = rest + "\n" + (head[1] if len(head) > 1 else "")
+    detail = " ".join(line.strip() for line in tail.splitlines() if line.strip())
     detail = re.sub(r"^(?:on \S+ line \d+[^:]*:\s*)?\d+: .*?\{\s*", "", detail)
     squeezed = re.sub(r"\s", "", summary)
     parts = [f"{where[1]}:" if where else "", summary]

@@ -214,6 +214,12 @@ def test_a_detail_that_says_more_is_kept():
     assert "a must be b." in text
 
 
+def test_a_detail_that_repeats_the_summary_is_left_out_without_an_address_too():
+    said = 'deleting X (Group: "g"\n│ Name: "n"): refused'
+    text = plans.errors(f"╷\n│ Error: {said}\n│ \n│ {said}\n╵\n")
+    assert text == 'deleting X (Group: "g" Name: "n"): refused'
+
+
 def test_text_without_an_error_is_shown_as_it_is():
     assert plans.errors("exec format error\n\n\n\nx") == "exec format error\n\nx"
 
