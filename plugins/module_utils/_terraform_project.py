@@ -38,11 +38,13 @@ INITIALISED = ".initialised"
 IMPORTS = "zz_imports.tf"
 OVERRIDE = "zz_override.tf"
 PLAN = "platform.tfplan"
+#: Terraform writes this when it could not store its state.
+ERRORED = "errored.tfstate"
 
 #: Removed at the end of every run, and at the start of one that follows a killed run.
 TRANSIENT = (EPHEMERAL, CREDENTIAL, RUNNING, IMPORTS, PLAN)
 
-_OWN = {INPUTS, EPHEMERAL, CREDENTIAL, BACKEND, RUNNING, INITIALISED, PLAN, OVERRIDE, "errored.tfstate"}
+_OWN = {INPUTS, EPHEMERAL, CREDENTIAL, BACKEND, RUNNING, INITIALISED, PLAN, OVERRIDE, ERRORED}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -36,12 +36,14 @@ def prepare(
     *,
     arm: Arm,
     blob: t.Callable[[], StateBlob],
+    run: Run,
     check_mode: bool,
 ) -> dict[str, t.Any]:
     """Make the private folder ready for one run and return what the tasks after it need; see module terraform_project.
 
     :param arm: gives the ARM client; called only in check mode, to see whether the state container exists.
     :param blob: gives the state blob; called only after a run that was killed.
+    :param run: runs a program in the folder; called only where an earlier run could not store its state.
     :raises AksPlatformError: the folder is in use, or somebody else holds the state.
     """
     main = Path(params["path"])
@@ -86,12 +88,15 @@ def prepare(
     project.write_private(folder / project.BACKEND, settings)
 
     expected = project.digest(files, "" if local else settings, params["binary"])
+    initialised = project.initialised(folder, expected)
+    if initialised and not check_mode:
+        notes += store_errored_state(folder, params["binary"], run)
     return {
         "path": str(folder),
         "local_state": local,
         "plan_file": str(folder / project.PLAN),
         "backend_files": [] if local else [str(folder / project.BACKEND)],
-        "init_required": not (project.initialised(folder, expected) and (folder / project.INPUTS).is_file()),
+        "init_required": not initialised,
         "init_digest": expected,
         "environment": {
             **access.environment,
@@ -104,6 +109,24 @@ def prepare(
         },
         "notes": notes,
     }
+
+
+def store_errored_state(folder: Path, binary: str, run: Run) -> list[str]:
+    """Store the state that an apply could not store at its end, and return a note that says so.
+
+    :raises AksPlatformError: it still cannot be stored; the file stays where it is.
+    """
+    file = folder / project.ERRORED
+    if not file.is_file():
+        return []
+    code, out, err = run([binary, "state", "push", project.ERRORED])
+    if code:
+        reason = plans.errors(plans.redact(err or out, project.secrets_of(folder)))
+        raise AksPlatformError(
+            f"An earlier run could not store its state and left it in {file}; it cannot be stored now either: {reason}"
+        )
+    file.unlink()
+    return ["stored the state that an earlier run could not store"]
 
 
 def _outlive(folder: Path, timeout: float) -> list[str]:
@@ -222,13 +245,16 @@ def _verdict(plan: plans.Plan, text: str) -> dict[str, t.Any]:
     }
 
 
-def recover(params: dict[str, t.Any], *, arm: Arm, blob: t.Callable[[], StateBlob]) -> dict[str, t.Any]:
+def recover(params: dict[str, t.Any], *, arm: Arm, blob: t.Callable[[], StateBlob], run: Run) -> dict[str, t.Any]:
     """Mend what a killed run left behind, so that the same plan can be made again; see module terraform_plan.
 
     :raises AksPlatformError: this failure is of another kind; the text is Terraform's own, without secrets.
     """
     folder = Path(params["path"])
     text = plans.redact(params["error"], project.secrets_of(folder))
+    stored = store_errored_state(folder, params["binary"], run)
+    if stored:
+        return {**_verdict(plans.Plan([], []), ""), "retry": True, "notes": stored}
     lock = plans.lock_of(text)
     if lock:
         notes = release_lock(lock, params["backend"], blob)

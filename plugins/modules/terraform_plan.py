@@ -14,7 +14,8 @@ description:
     the caller did not allow.
   - After a failed plan or apply it mends what a killed run left behind. It breaks the state's lock if this host left it
     and no Terraform works on the state any more, and it writes C(import) blocks for resources that exist already inside
-    the platform's own resource groups. Any other failure is passed on in Terraform's words, without secrets.
+    the platform's own resource groups. A state that could not be stored is stored.
+  - Any other failure is passed on in Terraform's words, without secrets.
   - Terraform itself is run by M(community.general.terraform) or by M(cloud.terraform.terraform).
 options:
   path:
@@ -198,15 +199,20 @@ def main():
     params = module.params
     # The texts of Terraform are searched, never shown as they are; masking them would hide single words elsewhere.
     module.no_log_values -= {params["output"], params["error"]}
+
+    def run(command):
+        return module.run_command(command, cwd=params["path"])
+
     try:
         if params["error"]:
             result = _terraform_run.recover(
                 params,
                 arm=lambda: _arm.client(params, os.environ),
                 blob=lambda: state_blob(params, os.environ),
+                run=run,
             )
         else:
-            result = _terraform_run.judge_plan(params, lambda command: module.run_command(command, cwd=params["path"]))
+            result = _terraform_run.judge_plan(params, run)
     except AksPlatformError as error:
         fail_from(module, error)
     if module._diff and result["text"]:

@@ -14,6 +14,7 @@ description:
     and its backend settings beside it, so that neither command lines nor environments hold secrets.
   - After a run that was killed it removes what that run left behind, and breaks the lock on the state if this host left
     it and no Terraform works on that state any more.
+  - A state that an earlier run could not store at its end is stored first.
   - Says whether C(terraform init) is needed, so that a second run goes without.
   - In check mode, where the state container does not exist yet, it prepares a copy with an empty local state instead.
 options:
@@ -200,6 +201,7 @@ def main():
             os.environ,
             arm=lambda: _arm.client(params, os.environ),
             blob=lambda: state_blob(params, os.environ),
+            run=lambda command: module.run_command(command, cwd=params["path"]),
             check_mode=module.check_mode,
         )
     except AksPlatformError as error:

@@ -71,8 +71,8 @@ def params(tmp_path):
     }
 
 
-def prepare(params, blob=None, arm=None, check_mode=False):
-    def unasked():
+def prepare(params, blob=None, arm=None, check_mode=False, run=None):
+    def unasked(*_):
         raise AssertionError("nothing may be asked here")
 
     return runs.prepare(
@@ -80,6 +80,7 @@ def prepare(params, blob=None, arm=None, check_mode=False):
         ENVIRON,
         arm=(lambda: arm) if arm else unasked,
         blob=(lambda: blob) if blob else unasked,
+        run=run or unasked,
         check_mode=check_mode,
     )
 
@@ -118,6 +119,43 @@ def test_init_is_needed_once(params):
     runs.finish(params)
     (Path(params["source"]) / "main.tf").write_text("# changed")
     assert prepare(params)["init_required"] is True
+
+
+def initialised(params):
+    first = prepare(params)
+    folder = Path(first["path"])
+    (folder / ".terraform/providers").mkdir(parents=True)
+    (folder / ".terraform/terraform.tfstate").write_text("{}")
+    project.write_private(folder / project.INITIALISED, first["init_digest"])
+    runs.finish(params)
+    return folder
+
+
+def test_a_state_that_could_not_be_stored_is_stored_first(params):
+    file = initialised(params) / project.ERRORED
+    file.write_text("the state")
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        return 0, "", ""
+
+    assert "could not store" in prepare(params, run=run)["notes"][0]
+    assert commands == [["terraform", "state", "push", "errored.tfstate"]]
+    assert not file.exists()
+
+
+def test_a_state_that_still_cannot_be_stored_is_kept_and_named(params):
+    file = initialised(params) / project.ERRORED
+    file.write_text("the state")
+    with pytest.raises(AksPlatformError, match=r"errored\.tfstate; it cannot be stored now either: no network"):
+        prepare(params, run=lambda command: (1, "", "Error: no network\n"))
+    assert file.read_text() == "the state"
+
+
+def test_check_mode_stores_no_state(params):
+    (initialised(params) / project.ERRORED).write_text("the state")
+    prepare(params, arm=Arm(tfstate={"id": "x"}), check_mode=True)
 
 
 def test_the_end_of_a_run_removes_what_is_secret_and_keeps_the_rest(params):
@@ -288,8 +326,9 @@ def exists(address, identifier):
 OURS = {"tags": {"aksops-environment": "test"}}
 
 
-def recover(judged, error, group=OURS, blob=None):
-    return runs.recover({**judged, "error": error}, arm=lambda: Arm(**{"rg-aksops-test": group}), blob=lambda: blob)
+def recover(judged, error, group=OURS, blob=None, run=None):
+    arm = Arm(**{"rg-aksops-test": group})
+    return runs.recover({**judged, "error": error}, arm=lambda: arm, blob=lambda: blob, run=run)
 
 
 def test_what_exists_is_taken_over_and_planned_again(judged):
@@ -323,6 +362,11 @@ def test_any_other_failure_is_passed_on_without_secrets(judged):
     with pytest.raises(AksPlatformError) as caught:
         recover(judged, f"╷\n│ Error: quota exceeded {SECRET}\n╵\n")
     assert str(caught.value) == "quota exceeded (redacted)"
+
+
+def test_a_state_that_an_apply_could_not_store_is_stored_and_planned_again(judged):
+    (Path(judged["path"]) / project.ERRORED).write_text("the state")
+    assert recover(judged, "Error: Failed to save state\n", run=lambda command: (0, "", ""))["retry"] is True
 
 
 def test_a_lock_found_by_a_plan_is_broken_if_it_is_ours(judged, monkeypatch):
