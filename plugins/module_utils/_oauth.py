@@ -20,6 +20,8 @@ import typing as t
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
+
 TIMEOUT = 30
 ATTEMPTS = 5
 RETRIED = (408, 429, 500, 502, 503, 504)
@@ -140,7 +142,11 @@ def ssl_context() -> ssl.SSLContext:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         path = os.environ.get(name)
         if path:
-            return ssl.create_default_context(cafile=path)
+            try:
+                return ssl.create_default_context(cafile=path)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise AksPlatformError(f"The CA bundle {path}, named by {name}, cannot be read: {reason}.") from None
     try:
         import certifi
     except ImportError:

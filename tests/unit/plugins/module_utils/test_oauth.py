@@ -94,3 +94,9 @@ def test_nothing_that_is_shown_holds_a_token(asked):
 def test_a_proxy_that_asks_who_comes():
     assert _oauth.proxy_headers("me", "p%40ss") == {"Proxy-Authorization": "Basic bWU6cEBzcw=="}
     assert _oauth.proxy_headers(None, None) == {}
+
+
+def test_a_missing_ca_bundle_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+    with pytest.raises(AksPlatformError, match=r"nowhere.pem, named by REQUESTS_CA_BUNDLE, cannot be read"):
+        _oauth.ssl_context()
