@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright (c) The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: telemetry_verify
+short_description: Verify that telemetry reaches Application Insights
+version_added: 0.1.0
+description:
+  - Sends a span, a metric and a log of one operation to Application Insights as a service with Entra authentication
+    does, and waits until all three are found in the workspace by the operation's id.
+  - The caller needs Monitoring Metrics Publisher on the component and Log Analytics Reader on the workspace.
+options:
+  application_insights_id:
+    description: Resource id of the Application Insights component.
+    type: str
+    required: true
+  allow_local_authentication:
+    description: Whether a component that accepts instrumentation keys alone is fine.
+    type: bool
+    default: false
+  wait_timeout:
+    description: How many seconds the telemetry may take to arrive. Azure usually needs two to five minutes.
+    type: int
+    default: 900
+  wait_sleep:
+    description: How many seconds to pause between two looks.
+    type: int
+    default: 10
+extends_documentation_fragment:
+  - aksops.platform.azure_auth
+  - aksops.platform.attributes
+  - aksops.platform.attributes.action_group
+attributes:
+  check_mode:
+    support: full
+    details: In check mode nothing is sent; only the component is looked at.
+  diff_mode:
+    support: none
+author:
+  - The aksops.platform maintainers (@aksops)
+"""
+
+EXAMPLES = r"""
+- name: Verify that services' telemetry would arrive
+  aksops.platform.telemetry_verify:
+    application_insights_id: "{{ platform.application_insights.id }}"
+"""
+
+RETURN = r"""
+operation_id:
+  description: Id of the operation that was sent, empty in check mode.
+  returned: success
+  type: str
+arrived_after:
+  description: Seconds until everything was found.
+  returned: success
+  type: float
+"""
+
+import time
+import typing as t
+import uuid
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.aksops.platform.plugins.module_utils import _arm, _arm_plan, _auth, _telemetry
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import WaitTimeoutError, poll
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    """Carry out the task and return its result."""
+    params = module.params
+    credential = _auth.credential(params)
+    arm = _arm.ArmClient(credential, endpoint=_auth.arm_endpoint(params))
+    component = read(arm, params["application_insights_id"])
+    where = _telemetry.target(component)
+    if where.local_authentication and not params["allow_local_authentication"]:
+        raise AksPlatformError(
+            f"The component {component['name']} takes telemetry from anybody who knows its key: turn local "
+            "authentication off."
+        )
+    workspace = str((read(arm, where.workspace_id).get("properties") or {}).get("customerId"))
+    if module.check_mode:
+        return {"changed": False, "operation_id": "", "arrived_after": 0.0}
+    operation = uuid.uuid4().hex
+    content = _telemetry.items(where.key, operation, "aksops-verify")
+    started = time.monotonic()
+    _telemetry.send(_telemetry.post_json, where, credential.get_token(_telemetry.INGESTION_SCOPE).token, content)
+    token = credential.get_token(_telemetry.QUERY_SCOPE).token
+
+    def check() -> tuple[bool, str]:
+        absent = _telemetry.missing(_telemetry.post_json, workspace, token, operation)
+        return not absent, f"{', '.join(absent) or 'nothing'} missing"
+
+    try:
+        poll(
+            check,
+            timeout=params["wait_timeout"],
+            interval=params["wait_sleep"],
+            describe=f"the telemetry of operation {operation}",
+            progress=module.debug,
+        )
+    except WaitTimeoutError as error:
+        raise AksPlatformError(
+            f"{error} Look at the daily caps of the component and of its workspace, and at sampling.", **error.details
+        ) from None
+    return {"changed": False, "operation_id": operation, "arrived_after": round(time.monotonic() - started, 1)}
+
+
+def read(arm: _arm.ArmClient, path: str) -> dict[str, t.Any]:
+    """Return a resource that must exist."""
+    found = arm.get(path, str(_arm_plan.api_version(path)))
+    if found is None:
+        raise AksPlatformError(f"There is no {path}.")
+    return found
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **_auth.AUTH_ARG_SPEC,
+            "application_insights_id": {"type": "str", "required": True},
+            "allow_local_authentication": {"type": "bool", "default": False},
+            "wait_timeout": {"type": "int", "default": 900},
+            "wait_sleep": {"type": "int", "default": 10},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**run(module))
+    except AksPlatformError as error:
+        fail_from(module, error)
+
+
+if __name__ == "__main__":
+    main()
