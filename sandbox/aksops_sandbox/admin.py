@@ -98,7 +98,8 @@ def call(socket_path: Path, verb: str, command: str, body: Any = None, query: di
         response = connection.getresponse()
         answer = json.loads(response.read() or b"null")
     except (OSError, http.client.HTTPException) as error:
-        raise NotRunningError(f"No sandbox answers at {socket_path}: {error}. Start one with 'aksops-sandbox up'.") from None
+        message = f"No sandbox answers at {socket_path}: {error}. Start one with 'aksops-sandbox up'."
+        raise NotRunningError(message) from None
     finally:
         connection.close()
     if response.status >= 400:

@@ -60,7 +60,7 @@ def variables(home: Home, vantage: str = "inside", account: str = "operator") ->
 
 
 def _of_vantage(added: dict[str, str], vantage: str) -> dict[str, str]:
-    """What services added; a name such as `PGHOSTADDR@outside` counts for that vantage only, instead of the plain one."""
+    """What services added; a name such as `PGHOSTADDR@outside` counts for that vantage only, not the plain one."""
     plain = {name: value for name, value in added.items() if "@" not in name}
     own = {name.split("@")[0]: value for name, value in added.items() if name.endswith(f"@{vantage}")}
     return plain | own
