@@ -162,7 +162,7 @@ def _azure(
     raw = gather(arm, questions)
     answers = Answers(raw, findings)
     resources = answers.get("resources") or []
-    cluster_exists = bool(names) and _has(resources, "Microsoft.ContainerService/managedClusters", names["cluster"])
+    cluster_exists = names is not None and _has(resources, "Microsoft.ContainerService/managedClusters", names["cluster"])
 
     more = [] if cluster_exists else [item for item in capacity if item.key in ("usages", "skus")]
     scope = base
