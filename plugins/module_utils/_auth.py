@@ -156,13 +156,13 @@ def _github_assertion(url: str, request_token: str) -> str:
     import json
     from urllib.parse import quote
 
-    from ansible.module_utils.urls import open_url
+    from ansible_collections.aksops.platform.plugins.module_utils import _oauth
 
     separator = "&" if "?" in url else "?"
     address = f"{url}{separator}audience={quote(EXCHANGE_AUDIENCE, safe='')}"
     try:
-        answer = open_url(address, headers={"Authorization": f"Bearer {request_token}"}, timeout=30)
-        return str(json.loads(answer.read())["value"])
+        answer = _oauth.fetch(address, {"Authorization": f"Bearer {request_token}", "Accept": "application/json"})
+        return str(json.loads(answer)["value"])
     except Exception as error:
         raise AksPlatformError(
             f"The job's OIDC token service did not give a token: {one_sentence(str(error), 200)}; "

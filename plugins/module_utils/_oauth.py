@@ -98,7 +98,7 @@ class ClientCredentials:
         raise TokenError(reason)
 
     def _post(self, body: str) -> tuple[int, dict[str, t.Any]]:
-        connection = self._connect()
+        connection = connect(self._authority)
         try:
             headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
             connection.request("POST", f"/{self._tenant}/oauth2/v2.0/token", body, headers)
@@ -112,18 +112,38 @@ class ClientCredentials:
             content = {}
         return answer.status, content if isinstance(content, dict) else {}
 
-    def _connect(self) -> http.client.HTTPSConnection:
-        proxies = getproxies_environment()
-        proxy = proxies.get("https") or proxies.get("all")
-        context = ssl_context()
-        if not proxy or proxy_bypass_environment(self._authority):
-            return http.client.HTTPSConnection(self._authority, timeout=TIMEOUT, context=context)
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port or 8080, timeout=TIMEOUT, context=context
-        )
-        connection.set_tunnel(self._authority, 443, proxy_headers(parts.username, parts.password))
-        return connection
+
+def connect(host: str, port: int = 443) -> http.client.HTTPSConnection:
+    """Return a connection to a host, through the proxy that the environment names for it."""
+    proxies = getproxies_environment()
+    proxy = proxies.get("https") or proxies.get("all")
+    context = ssl_context()
+    if not proxy or proxy_bypass_environment(host):
+        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port or 8080, timeout=TIMEOUT, context=context)
+    connection.set_tunnel(host, port, proxy_headers(parts.username, parts.password))
+    return connection
+
+
+def fetch(url: str, headers: dict[str, str]) -> bytes:
+    """Return the body at an https address.
+
+    :raises OSError: no connection, or another answer than 200.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise OSError("the address is not https")
+    connection = connect(parts.hostname, parts.port or 443)
+    try:
+        connection.request("GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", headers=headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise OSError(f"HTTP {answer.status}")
+    return content
 
 
 def proxy_headers(user: str | None, password: str | None) -> dict[str, str]:

@@ -100,3 +100,29 @@ def test_a_missing_ca_bundle_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
     with pytest.raises(AksPlatformError, match=r"nowhere.pem, named by REQUESTS_CA_BUNDLE, cannot be read"):
         _oauth.ssl_context()
+
+
+def test_a_jobs_own_token_service_is_asked_for_the_exchange_audience(asked, monkeypatch):
+    seen = []
+
+    def fetch(url, headers):
+        seen.append((url, headers["Authorization"]))
+        return b'{"value": "the-assertion"}'
+
+    monkeypatch.setattr(_oauth, "fetch", fetch)
+    environ = {
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "https://token.example.com/x?api-version=2",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "job",
+        "AZURE_TENANT_ID": "t",
+        "AZURE_CLIENT_ID": "c",
+    }
+    assert _auth.credential({}, environ).get_token("a").token == "the-token"
+    assert seen == [
+        ("https://token.example.com/x?api-version=2&audience=api%3A%2F%2FAzureADTokenExchange", "Bearer job")
+    ]
+    assert asked[0]["client_assertion"] == ["the-assertion"]
+
+
+def test_only_https_is_fetched():
+    with pytest.raises(OSError, match="not https"):
+        _oauth.fetch("http://token.example.com", {})
