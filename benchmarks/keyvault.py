@@ -130,17 +130,15 @@ class Bench:
 
     def module(self, vault: str, count: int) -> Command:
         secrets = [{"name": f"s-{number}", "value": f"value-of-secret-{number}"} for number in range(count)]
-        data = self.folder / f"secrets-{count}.json"
-        data.write_text(json.dumps({"wanted": secrets}))
         options = {"vault_uri": f"https://{vault}.vault.azure.net", "secrets": "{{ wanted }}"}
         figures = "seconds={{ result.seconds.vault }} counts={{ result.requests | combine(result.retries) | to_json }}"
         return self.play(
             "module",
             [
-                {"ansible.builtin.include_vars": str(data)},
                 {"aksops.platform.keyvault_secrets": options, "register": "result"},
                 {"ansible.builtin.debug": {"msg": figures}},
             ],
+            wanted=secrets,
         )
 
     def floor(self, vault: str, count: int, mode: str) -> float:
