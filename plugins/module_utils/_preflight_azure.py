@@ -209,7 +209,7 @@ def judge_rights(answers: Answers, scope: str, rights: t.Iterable[str], findings
     missing = [right for right in rights if not allows(permissions, right)]
     if not missing:
         return
-    role = "Owner, or Contributor with Role Based Access Control Administrator,"
+    role = "Owner, or Contributor with User Access Administrator,"
     if not permissions:
         findings.problems.append(f"The credential has no role at {scope}: assign {role} to it there.")
     else:

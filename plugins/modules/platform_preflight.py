@@ -134,6 +134,8 @@ facts:
       elements: str
 """
 
+import functools
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _preflight
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
@@ -176,8 +178,12 @@ def main() -> None:
         retirements=tuple(params["retirements"]),
         probe=params["probe"],
     )
+    # One credential for ARM and for the services' own doors: it remembers what it learned of the tenant.
+    credential = functools.cache(lambda: _auth.credential(params))
     try:
-        report = _preflight.run(settings, lambda: _arm.client(params), lambda: _auth.credential(params))
+        report = _preflight.run(
+            settings, lambda: _arm.ArmClient(credential(), endpoint=_auth.arm_endpoint(params)), credential
+        )
     except AksPlatformError as error:
         fail_from(module, error)
     for text in report.warnings:
