@@ -223,16 +223,14 @@ def soft_deleted(
     for item in workspaces:
         if str(item.get("id", "")).lower().replace("deletedworkspaces", "workspaces").startswith(below):
             since = _date(str((item.get("properties") or {}).get("deletedDate") or "")) or now.date()
-            until = since + datetime.timedelta(days=14)
+            until = str(since + datetime.timedelta(days=14))
             how = "site.yml recovers it with its logs"
-            found.append(
-                SoftDeleted(str(item.get("name")), "Microsoft.OperationalInsights/workspaces", str(until), how)
-            )
+            found.append(SoftDeleted(str(item.get("name")), "Microsoft.OperationalInsights/workspaces", until, how))
     for where, name in deleted:
         if name.lower() in HELD:
             days, how = HELD[name.lower()]
-            until = (now + datetime.timedelta(days=days)).date()
-            found.append(SoftDeleted(where.rsplit("/", 1)[-1], name, str(until), how))
+            until = str((now + datetime.timedelta(days=days)).date())
+            found.append(SoftDeleted(where.rsplit("/", 1)[-1], name, until, how))
     return found
 
 

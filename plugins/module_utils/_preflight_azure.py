@@ -292,7 +292,7 @@ def _size_problems(
             )
         elif item.get("type") == "Zone":
             blocked_zones |= set((item.get("restrictionInfo") or {}).get("zones") or [])
-    info = next(
+    info: dict[str, t.Any] = next(
         (item for item in sku.get("locationInfo") or [] if str(item.get("location", "")).lower() == location), {}
     )
     zones = set(info.get("zones") or []) - blocked_zones

@@ -121,7 +121,8 @@ def _addons(objects: Objects, addons: t.Iterable[str]) -> list[Check]:
 
 def _workloads(objects: Objects) -> list[Check]:
     """Every Deployment, DaemonSet and StatefulSet, one line a namespace where all is well."""
-    found, good = [], {}
+    found: list[Check] = []
+    good: dict[str, list[str]] = {}
     for kind in ("deployments", "daemonsets", "statefulsets"):
         for item in objects.get(kind) or []:
             lack = shortfall(item, kind)
