@@ -506,6 +506,6 @@ class Run:
                 outcome.touched = True
             if purge:
                 self._client.purge(change.name)
-        except KeyVaultError as error:
+        except AksPlatformError as error:
             outcome.error = error
         return outcome
