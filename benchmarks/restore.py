@@ -117,7 +117,22 @@ class Bench:
             moment = connection.execute("SELECT clock_timestamp()").fetchone()
             connection.execute("INSERT INTO t0 (filler) VALUES ('later')")
         assert moment is not None
+        self._archive()
         return moment[0].astimezone(datetime.UTC)
+
+    def _archive(self) -> None:
+        """Wait until all log is in the archive, so that both recoveries find the same."""
+        runtime = Runtime(self.home / "postgres")
+        for socket in runtime.sockets.glob("*/.s.PGSQL.5432"):
+            with psycopg.connect(host=str(socket.parent), user="azuresu", dbname="postgres") as connection:
+                row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
+            assert row is not None
+            segment = runtime.root / "servers" / self.name / "archive" / row[0]
+            end = time.monotonic() + 120
+            while not segment.exists():
+                if time.monotonic() > end:
+                    raise SystemExit(f"{segment.name} was not archived within 120 s")
+                time.sleep(0.05)
 
     def _rows(self, rows: int, *, create: bool) -> None:
         def one(number: int) -> None:
@@ -156,7 +171,8 @@ def floor(bench: Bench, moment: datetime.datetime, work: Path) -> float:
     runtime.write(data / "sandbox.conf", "\n".join(settings) + "\n")
     runtime.write(data / "recovery.signal", "")
     runtime.run(runtime.command("pg_ctl", "-D", data, "-l", work / "log", "-w", "-t", "3600", "start"))
-    while True:
+    end = started + 3600
+    while (data / "postmaster.pid").exists() and time.monotonic() < end:
         try:
             with psycopg.connect(host=str(sockets), user="azuresu", dbname="postgres") as connection:
                 row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
@@ -165,6 +181,8 @@ def floor(bench: Bench, moment: datetime.datetime, work: Path) -> float:
         except psycopg.OperationalError:
             pass
         time.sleep(0.02)
+    else:
+        raise SystemExit(f"the recovery by hand failed: {(work / 'log').read_text()[-500:]}")
     seconds = time.monotonic() - started
     runtime.run(runtime.command("pg_ctl", "-D", data, "-m", "immediate", "stop"))
     shutil.rmtree(work)
