@@ -285,10 +285,13 @@ def _pipeline(credential: t.Any, endpoint: str, scope: str, user_agent: str) -> 
     # No ARMAutoResourceProviderRegistrationPolicy: providers belong to the subscription's owner, not to a run.
     return ARMPipelineClient(
         endpoint,
+        # An address that swallows packets is told within a minute, not after the SDK's half an hour.
+        connection_timeout=10,
+        read_timeout=120,
         policies=[
             policies.RequestIdPolicy(),
             policies.UserAgentPolicy(base_user_agent=user_agent),
-            policies.RetryPolicy(retry_total=6, retry_backoff_factor=0.8, retry_backoff_max=30),
+            policies.RetryPolicy(retry_total=6, retry_connect=3, retry_backoff_factor=0.8, retry_backoff_max=30),
             ARMChallengeAuthenticationPolicy(credential, scope),
         ],
     )

@@ -147,3 +147,8 @@ def test_the_pipeline_neither_registers_providers_nor_shows_the_token():
     names = [type(getattr(node, "_policy", node)).__name__ for node in pipeline._pipeline._impl_policies]
     assert "RetryPolicy" in names
     assert not any("Registration" in name or "Logging" in name for name in names)
+
+
+def test_time_outs_are_short_enough_to_be_waited_for():
+    settings = _arm._pipeline(None, HOST, "s/.default", "x")._pipeline._transport.connection_config
+    assert (settings.timeout, settings.read_timeout) == (10, 120)
