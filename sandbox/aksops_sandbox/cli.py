@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aksops_sandbox import admin, environment
+from aksops_sandbox.engines.postgres.runtime import forget_abandoned
 from aksops_sandbox.settings import Home, default_home, read_json
 
 _START_TIMEOUT = 180.0
@@ -174,6 +175,7 @@ def _reset(home: Home, options: argparse.Namespace) -> int:
         if not ((home.path / "principals.json").exists() or not any(home.path.iterdir())):
             raise RuntimeError(f"{home.path} is not a sandbox's home: nothing was deleted.")
         shutil.rmtree(home.path)
+    forget_abandoned()
     print(f"The state in {home.path} is gone.")
     return 0
 

