@@ -162,7 +162,8 @@ def _azure(
     raw = gather(arm, questions)
     answers = Answers(raw, findings)
     resources = answers.get("resources") or []
-    cluster_exists = names is not None and _has(resources, "Microsoft.ContainerService/managedClusters", names["cluster"])
+    kind = "Microsoft.ContainerService/managedClusters"
+    cluster_exists = names is not None and _has(resources, kind, names["cluster"])
 
     more = [] if cluster_exists else [item for item in capacity if item.key in ("usages", "skus")]
     scope = base
