@@ -279,6 +279,50 @@ def test_a_restored_server_has_defaults_and_can_be_revived_after_a_drop(servers)
     servers.arm("DELETE", "e")
 
 
+def test_a_geo_restore_goes_to_the_paired_region_and_needs_its_backup(servers):
+    body = {
+        "location": "northeurope",
+        "properties": {"createMode": "GeoRestore", "sourceServerResourceId": servers.id("a")},
+    }
+    assert servers.arm("PUT", "geo", body=body).code == "GeoRestoreNotSupported"
+    assert servers.create("g", backup={"geoRedundantBackup": "Enabled"}).status == 200
+    servers.administer("g")
+    with servers.connect("g") as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS value")
+    body["properties"]["sourceServerResourceId"] = servers.id("g")
+    wrong = servers.arm("PUT", "geo", body=body | {"location": "eastus"})
+    assert wrong.code == "InvalidRestoreLocation"
+    assert servers.arm("PUT", "geo", body=body).json["location"] == "northeurope"
+    servers.administer("geo")
+    with servers.connect("geo") as connection:
+        assert connection.execute("SELECT value FROM kept").fetchone() == (42,)
+    for name in ("geo", "g"):
+        servers.arm("DELETE", name)
+
+
+def test_a_virtual_endpoint_is_another_name_of_its_server(servers):
+    name = f"{servers.prefix}ve"
+    path = f"virtualendpoints/{name}"
+    properties = {"endpointType": "ReadWrite", "members": [f"{servers.prefix}a"]}
+    endpoint = servers.arm("PUT", "a", path, {"properties": properties}).json["properties"]["virtualEndpoints"][0]
+    assert endpoint == f"{name}.writer.postgres.database.azure.com"
+    servers.connect("a", host=endpoint).close()
+    assert servers.arm("DELETE", "a", path).status in {202, 204}
+    with pytest.raises(psycopg.OperationalError):
+        servers.connect("a", host=endpoint)
+
+
+def test_backups_on_demand_are_listed_and_deleted_and_automatic_ones_are_not(servers):
+    assert servers.arm("PUT", "a", "backups/mine", {}).json["properties"]["source"] == "Customer Initiated"
+    listed = {item["name"]: item["properties"]["source"] for item in servers.arm("GET", "a", "backups").json["value"]}
+    automatic = next(name for name, source in listed.items() if source == "Automatic")
+    assert servers.arm("PUT", "a", "backups/mine", {}).status == 409
+    assert servers.arm("DELETE", "a", "backups/mine").status in {202, 204}
+    assert servers.arm("DELETE", "a", f"backups/{automatic}").code == "AutomaticBackupCannotBeDeleted"
+    names = {item["name"] for item in servers.arm("GET", "a", "backups").json["value"]}
+    assert names == {automatic}
+
+
 class Load:
     """Commits rows from several sessions, and knows from the server when each was committed."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
@@ -270,12 +269,11 @@ class Backups(Child):
         _, cluster = self._state.running(ctx, server_of(new.id))
         backups.take(cluster, new.name, "Customer On-Demand")
 
-    def check_removal(self, ctx: Sandbox, resource: Resource) -> None:
-        if (
-            self._listed(ctx, server_of(resource.id)).get(resource.name, {}).get("properties", {}).get("source")
-            == "Automatic"
-        ):
+    def delete(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
+        found = self._listed(ctx, rid.parent).get(rid.name)
+        if found is not None and found["properties"]["source"] == "Automatic":
             raise AzureError(400, "AutomaticBackupCannotBeDeleted", "An automatic backup cannot be deleted.")
+        return super().delete(ctx, request, rid)
 
     def unapply(self, ctx: Sandbox, resource: Resource) -> None:
         server = ctx.require_resource(server_of(resource.id))
@@ -344,8 +342,3 @@ class Configurations(ResourceType):
 
     def delete(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
         raise AzureError(405, "MethodNotAllowed", "A server parameter cannot be deleted; set it to its default value.")
-
-
-def on_demand_name() -> str:
-    """A name for an on-demand backup."""
-    return f"ondemand_{datetime.datetime.now(datetime.UTC):%Y%m%d%H%M%S}"
