@@ -128,14 +128,14 @@ class Bench:
 
     # Contenders.
 
-    def module(self, vault: str, count: int) -> Command:
+    def module(self, vault: str, count: int, **task: object) -> Command:
         secrets = [{"name": f"s-{number}", "value": f"value-of-secret-{number}"} for number in range(count)]
         options = {"vault_uri": f"https://{vault}.vault.azure.net", "secrets": "{{ wanted }}"}
         figures = "seconds={{ result.seconds.vault }} counts={{ result.requests | combine(result.retries) | to_json }}"
         return self.play(
             "module",
             [
-                {"aksops.platform.keyvault_secrets": options, "register": "result"},
+                {"aksops.platform.keyvault_secrets": options, "register": "result", **task},
                 {"ansible.builtin.debug": {"msg": figures}},
             ],
             wanted=secrets,
@@ -157,7 +157,7 @@ class Bench:
         }
         return self.play("loop", [{"azure.azcollection.azure_rm_keyvaultsecret": options, "loop": list(range(LOOP))}])
 
-    def terraform(self, vault: str) -> tuple[Command, Command]:
+    def terraform(self, vault: str) -> Command:
         folder = self.folder / "terraform"
         folder.mkdir()
         (folder / "main.tf").write_text(
@@ -171,12 +171,15 @@ class Bench:
         if not binary:
             raise SystemExit("Neither terraform nor tofu is on PATH; `make setup` installs one.")
         self.run([binary, "init", "-no-color"], folder)
-        apply = [binary, "apply", "-no-color", "-auto-approve", "-parallelism=30"]
-        return self.run(apply, folder), self.run(apply, folder)
+        return self.terraform_again()
+
+    def terraform_again(self) -> Command:
+        binary = shutil.which("terraform", path=self.env["PATH"]) or shutil.which("tofu", path=self.env["PATH"])
+        return self.run([str(binary), "apply", "-no-color", "-auto-approve"], self.folder / "terraform")
 
 
 class Peak(threading.Thread):
-    """The largest memory of a module's process below a pid: the Python that reads its program from standard input."""
+    """The largest memory of a process that does a task's work: one of Ansible's workers, or a module's own process."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -189,9 +192,6 @@ class Peak(threading.Thread):
         while not self._end.wait(0.1):
             for pid in self._below(self._pid):
                 try:
-                    arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                    if len([part for part in arguments if part]) != 1 or b"python" not in arguments[0]:
-                        continue
                     status = Path(f"/proc/{pid}/status").read_text()
                 except OSError:
                     continue
@@ -221,7 +221,8 @@ def startup(bench: Bench) -> tuple[dict[str, float], dict[str, float], str]:
     mine, ping, sdks = [], [], set()
     try:
         for _ in range(3):
-            bench.module("kv-bench-module", 3)
+            # An environment of its own makes Ansible start a process for the module.
+            bench.module("kv-bench-module", 3, environment={"AKSOPS_BENCH": "1"})
             mine.append(json.loads(target.read_text()))
             sdks |= set(mine[-1]["sdks"])
             bench.play("ping", [{"ansible.builtin.ping": {}}])
@@ -261,7 +262,8 @@ def measure(bench: Bench, quick: bool) -> tuple[list[Row], list[str]]:
     bench.make_vaults("kv-bench-module", "kv-bench-loop", "kv-bench-tf", "kv-bench-500", "kv-bench-2000", *names)
     parsed, ping, sdks = startup(bench)
     bench.delay()
-    first, second, floor_first, floor_second = [], [], [], []
+    first, second, floor_first, floor_second, terraform_second = [], [], [], [], []
+    terraform_first = bench.terraform("kv-bench-tf")
     for number in rounds:
         mine, base = f"kv-bench-module{number}", f"kv-bench-floor{number}"
         floor_first.append(bench.floor(base, COUNT, "write"))
@@ -269,19 +271,20 @@ def measure(bench: Bench, quick: bool) -> tuple[list[Row], list[str]]:
         for _ in range(2):
             floor_second.append(bench.floor(base, COUNT, "read"))
             second.append(bench.module(mine, COUNT))
+            terraform_second.append(bench.terraform_again().wall)
     nothing = statistics.median(bench.nothing().wall for _ in range(3))
     loop_first, loop_second = bench.loop("kv-bench-loop"), bench.loop("kv-bench-loop")
-    terraform_first, terraform_second = bench.terraform("kv-bench-tf")
 
     def scaled(command: Command) -> float:
         return nothing + (command.wall - nothing) / LOOP * COUNT
 
     wall_first = statistics.median(command.wall for command in first)
     wall_second = statistics.median(command.wall for command in second)
+    wall_terraform = statistics.median(terraform_second)
     own_first = statistics.median(command.vault_seconds for command in first)
     own_second = statistics.median(command.vault_seconds for command in second)
     base_first, base_second = statistics.median(floor_first), statistics.median(floor_second)
-    loop_ratio, terraform_ratio = scaled(loop_second) / wall_second, terraform_second.wall / wall_second
+    loop_ratio, terraform_ratio = scaled(loop_second) / wall_second, wall_terraform / wall_second
     requests = second[-1].requests
     lists = -(-COUNT // 25)
     rows: list[Row] = [
@@ -296,7 +299,7 @@ def measure(bench: Bench, quick: bool) -> tuple[list[Row], list[str]]:
             "",
             True,
         ),
-        (f"second run of {COUNT}, whole command: Terraform", terraform_second.wall, "s", "", True),
+        (f"second run of {COUNT}, whole command: Terraform", wall_terraform, "s", "", True),
         ("azcollection loop / keyvault_secrets, second run", loop_ratio, "x", ">= 120", loop_ratio >= 120),
         ("Terraform / keyvault_secrets, second run", terraform_ratio, "x", ">= 2", terraform_ratio >= 2),
         ("first run, first request to last answer: keyvault_secrets", own_first, "s", "", True),
@@ -371,7 +374,13 @@ def large(bench: Bench) -> list[Row]:
     rows += [
         ("second run of 2000, first request to last answer", again.vault_seconds, "s", "", True),
         ("second run of 2000, whole command", again.wall, "s", "", True),
-        ("memory of the module's process with 2000 secrets", peak, "MB", "<= 150", 0 < peak <= 150),
+        (
+            "memory of the working process, Ansible's own part included, 2000 secrets",
+            peak,
+            "MB",
+            "<= 150",
+            0 < peak <= 150,
+        ),
     ]
     return rows
 

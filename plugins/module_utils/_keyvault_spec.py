@@ -18,6 +18,11 @@ VAULT_ARG_SPEC: dict[str, Any] = {
     "request_timeout": {"type": "int", "default": 30},
 }
 
+VAULT_RULES: dict[str, Any] = {
+    "mutually_exclusive": [("vault_uri", "vault_name")],
+    "required_one_of": [("vault_uri", "vault_name")],
+}
+
 _GENERATE: dict[str, Any] = {
     "length": {"type": "int", "default": 32},
     "alphabet": {

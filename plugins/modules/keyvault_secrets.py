@@ -393,15 +393,18 @@ seconds:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils._auth import AUTH_ARG_SPEC
-from ansible_collections.aksops.platform.plugins.module_utils._keyvault_spec import SECRETS_ARG_SPEC, VAULT_ARG_SPEC
+from ansible_collections.aksops.platform.plugins.module_utils._keyvault_spec import (
+    SECRETS_ARG_SPEC,
+    VAULT_ARG_SPEC,
+    VAULT_RULES,
+)
 
 
 def main():
     module = AnsibleModule(
         argument_spec={**AUTH_ARG_SPEC, **VAULT_ARG_SPEC, **SECRETS_ARG_SPEC},
-        mutually_exclusive=[("vault_uri", "vault_name")],
-        required_one_of=[("vault_uri", "vault_name")],
         supports_check_mode=True,
+        **VAULT_RULES,
     )
     from ansible_collections.aksops.platform.plugins.module_utils import _keyvault_main
 
