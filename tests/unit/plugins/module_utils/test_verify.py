@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import threading
 
 import pytest
 from ansible_collections.aksops.platform.plugins.module_utils import _verify
@@ -434,13 +435,16 @@ class Cluster:
     """An API server whose answers come in turn; the last one stays."""
 
     def __init__(self, *states):
-        self.states, self.turn = list(states), 0
+        self.states, self.turn, self.seen, self.lock = list(states), 0, set(), threading.Lock()
 
     def call(self, path):
         key = next(key for key, value in kubernetes.LISTS.items() if value == path)
-        state = self.states[min(self.turn, len(self.states) - 1)]
-        if key == list(kubernetes.LISTS)[-1]:
-            self.turn += 1
+        with self.lock:
+            # A list that is asked for again begins a new look; the lists of one look are asked side by side.
+            if key in self.seen:
+                self.turn, self.seen = self.turn + 1, set()
+            self.seen.add(key)
+            state = self.states[min(self.turn, len(self.states) - 1)]
         if isinstance(state, Exception):
             raise state
         if isinstance(state, int):
