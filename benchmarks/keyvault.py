@@ -210,27 +210,31 @@ class Peak(threading.Thread):
         self.join()
 
 
-def startup(bench: Bench) -> tuple[dict[str, float], dict[str, float], str]:
-    """Seconds from process start to parsed arguments, of the module and of ping, and SDKs imported by then."""
+def startup(bench: Bench) -> tuple[float, float, float, str]:
+    """Seconds to parsed arguments: in Ansible's worker, in a module's own process, in ping's; SDKs imported by then."""
     probe = bench.folder / "probe"
     probe.mkdir()
     (probe / "sitecustomize.py").write_text((ROOT / "benchmarks" / "startup_probe.py").read_text())
     target = bench.folder / "startup.json"
     env = dict(bench.env)
     bench.env = {**env, "PYTHONPATH": str(probe), "AKSOPS_STARTUP_PROBE": str(target)}
-    mine, ping, sdks = [], [], set()
+    best, sdks = [9.9, 9.9, 9.9], set()
+    # An environment of its own makes Ansible start a process for the module.
+    runs = (
+        lambda: bench.module("kv-bench-module", 3),
+        lambda: bench.module("kv-bench-module", 3, environment={"AKSOPS_BENCH": "1"}),
+        lambda: bench.play("ping", [{"ansible.builtin.ping": {}}]),
+    )
     try:
         for _ in range(3):
-            # An environment of its own makes Ansible start a process for the module.
-            bench.module("kv-bench-module", 3, environment={"AKSOPS_BENCH": "1"})
-            mine.append(json.loads(target.read_text()))
-            sdks |= set(mine[-1]["sdks"])
-            bench.play("ping", [{"ansible.builtin.ping": {}}])
-            ping.append(json.loads(target.read_text()))
+            for number, run in enumerate(runs):
+                run()
+                found = json.loads(target.read_text())
+                best[number] = min(best[number], found["seconds"])
+                sdks |= set(found["sdks"])
     finally:
         bench.env = env
-    best = [{name: min(row[name] for row in rows) for name in ("seconds", "processor")} for rows in (mine, ping)]
-    return best[0], best[1], ", ".join(sorted(sdks)) or "none"
+    return best[0], best[1], best[2], ", ".join(sorted(sdks)) or "none"
 
 
 def main() -> None:
@@ -260,7 +264,7 @@ def measure(bench: Bench, quick: bool) -> tuple[list[Row], list[str]]:
     rounds = range(1 if quick else ROUNDS)
     names = [f"kv-bench-{kind}{number}" for number in rounds for kind in ("module", "floor")]
     bench.make_vaults("kv-bench-module", "kv-bench-loop", "kv-bench-tf", "kv-bench-500", "kv-bench-2000", *names)
-    parsed, ping, sdks = startup(bench)
+    worker, process, ping, sdks = startup(bench)
     bench.delay()
     first, second, floor_first, floor_second, terraform_second = [], [], [], [], []
     terraform_first = bench.terraform("kv-bench-tf")
@@ -323,16 +327,15 @@ def measure(bench: Bench, quick: bool) -> tuple[list[Row], list[str]]:
             "= 0",
             "set" not in requests and "update" not in requests,
         ),
-        ("process start to parsed arguments (best of 3)", parsed["seconds"] * 1000, "ms", "", True),
-        ("the same of ansible.builtin.ping: Ansible's own part", ping["seconds"] * 1000, "ms", "", True),
         (
-            "processor time to parsed arguments (best of 3)",
-            parsed["processor"] * 1000,
+            "task's start in Ansible's worker to parsed arguments (best of 3)",
+            worker * 1000,
             "ms",
             "<= 250",
-            parsed["processor"] <= 0.25,
+            worker <= 0.25,
         ),
-        ("the same of ansible.builtin.ping: Ansible's own part", ping["processor"] * 1000, "ms", "", True),
+        ("the same from the start of a module's own process (async, become ...)", process * 1000, "ms", "", True),
+        ("the same of ansible.builtin.ping: Ansible's own part", ping * 1000, "ms", "", True),
     ]
     notes = [
         (
