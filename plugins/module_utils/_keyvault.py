@@ -444,10 +444,7 @@ class Run:
             if change.recheck:
                 self._recheck(item, outcome)
                 return
-        if change.apply:
-            self._hand_over(item, outcome)
-        if change.expire is not None:
-            self._expire(item, outcome)
+        self._follow_up(item, outcome)
 
     def _hand_over(self, item: Desired, outcome: Outcome) -> None:
         """Set the value on its Azure resource, then take the tag away that says it is still to be done."""
@@ -473,9 +470,15 @@ class Run:
         if change.write and change.after is not None:
             outcome.version = self._client.set(item.name, self._values[item.key], change.after, found.created)
             fields = tuple(dict.fromkeys(("value", *outcome.change.fields)))
-            outcome.change = replace(
-                outcome.change, action="new_version", fields=fields, after=change.after, write=True
-            )
+            outcome.change = replace(change, fields=fields, before=outcome.change.before)
+            self._follow_up(item, outcome)
+
+    def _follow_up(self, item: Desired, outcome: Outcome) -> None:
+        """What comes after the write itself: the Azure resource, then older versions."""
+        if outcome.change.apply:
+            self._hand_over(item, outcome)
+        if outcome.change.expire is not None:
+            self._expire(item, outcome)
 
     def _expire(self, item: Desired, outcome: Outcome) -> None:
         """Disable older versions that were superseded long enough ago; the tag says when the next one is due."""

@@ -296,6 +296,15 @@ def test_a_new_value_is_handed_to_its_resource_once(vault):
     assert len(given) == 1
 
 
+def test_a_secret_that_is_enabled_and_set_is_handed_over_too(vault):
+    vault.put("admin", "old-value", attributes={"enabled": False})
+    given = []
+    secrets = [item("admin", value="new-value", enabled=True, apply_to=TARGET)]
+    seed(vault, secrets, apply_value=lambda target, value: given.append(value))
+    assert given == ["new-value"]
+    assert not seed(vault, secrets, apply_value=lambda target, value: given.append(value)).changed
+
+
 def test_a_hand_over_that_failed_is_made_up_for(vault):
     given = []
     secrets = [item("admin", generate=generate(), apply_to=TARGET)]
