@@ -6,7 +6,7 @@ import datetime
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -102,16 +102,14 @@ class State:
         return server, cluster
 
     def parameters(self, ctx: Sandbox, server: Resource) -> dict[str, dict[str, Any]]:
-        """Every server parameter; of a stopped server as it was last seen."""
+        """Every server parameter; of a server that is stopped, or just restarting, as it was last seen."""
         cluster = self.cluster(ctx, server)
         memory = cluster.folder / "parameters.json"
+        rows = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else []
         if cluster.is_running():
-            rows = cluster.parameters()
-            memory.write_text(json.dumps(rows), encoding="utf-8")
-        elif memory.exists():
-            rows = json.loads(memory.read_text(encoding="utf-8"))
-        else:
-            rows = []
+            with suppress(PostgresError, psycopg.OperationalError):
+                rows = cluster.parameters()
+                memory.write_text(json.dumps(rows), encoding="utf-8")
         return parameters.describe_all(rows, server.internal.get("parameters", {}))
 
     def apply_parameters(self, ctx: Sandbox, server: Resource) -> None:
