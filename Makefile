@@ -64,7 +64,7 @@ plan: setup up ## a bare Terraform plan of what site.yml would apply; exits 0 on
 	cat $$tally; rm -f $$tally; exit $$code
 
 .PHONY: destroy
-destroy: setup up ## remove the platform from the sandbox; data is protected (ARGS="-e destroy_data=true" removes it)
+destroy: setup up ## remove the platform; data is protected (ARGS="-e destroy_confirm=sandbox", and -e destroy_data=true)
 	@$(IN_SANDBOX) $(PLAYBOOK) playbooks/destroy.yml $(ARGS)
 
 .PHONY: up down reset
