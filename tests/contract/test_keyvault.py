@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -483,8 +484,9 @@ def test_a_kill_leaves_nothing_and_the_next_run_finishes(environment, vault, sta
     time.sleep(moment)
     assert process.poll() is None, process.communicate()[0]
     os.killpg(process.pid, signal.SIGKILL)
-    for pid in wrappers(stage):
-        os.kill(pid, signal.SIGKILL)
+    for pid in outlived(stage):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     output = process.communicate()[0]
     assert seen.stop() == set()
     assert PLANTED["killed"] not in output
@@ -504,12 +506,12 @@ def requests_of(sandbox: Any, vault: str) -> bool:
     return f"{vault}.vault" in (sandbox.home.sub("logs") / "requests.jsonl").read_text()
 
 
-def wrappers(stage: Stage) -> list[int]:
-    """Processes of an asynchronous task, which left the group."""
+def outlived(stage: Stage) -> list[int]:
+    """Processes that left the group: Ansible's workers, and the wrappers of an asynchronous task."""
     found = []
     for path in Path("/proc").iterdir():
         try:
-            if path.name.isdigit() and str(stage.scratch).encode() in (path / "cmdline").read_bytes():
+            if path.name.isdigit() and str(stage.scratch.parent).encode() in (path / "cmdline").read_bytes():
                 found.append(int(path.name))
         except OSError:
             continue
