@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,6 +71,8 @@ class Sandbox:
         self.oidc_issuers: dict[str, Callable[[], dict[str, Any]]] = {}
         self.admin_commands: dict[str, Callable[[Sandbox, Any], Any]] = {}
         self.environment: dict[str, str] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._locks_lock = threading.Lock()
         self.services: list[Service] = []
         self.types: dict[str, ResourceType] = {}
         self._seed()
@@ -92,6 +95,11 @@ class Sandbox:
             if isinstance(service, kind):
                 return service
         raise LookupError(kind.__name__)
+
+    def exclusive(self, resource_id: str) -> threading.RLock:
+        """The lock of one resource: its ETag is compared and its new content stored in one step."""
+        with self._locks_lock:
+            return self._locks.setdefault(resource_id.lower(), threading.RLock())
 
     # Rules that concern every resource ------------------------------------------------------------------------------
 

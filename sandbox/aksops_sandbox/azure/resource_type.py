@@ -125,27 +125,29 @@ class ResourceType:
         """Answer PUT: create, or replace."""
         content = request.json()
         self._check_envelope(ctx, content, rid)
-        old = ctx.store.get(str(rid))
-        self._check_match(request, old)
-        new = self._resource(content, rid, old)
-        return self._write(ctx, request, new, old, "PUT")
+        with ctx.exclusive(str(rid)):
+            old = ctx.store.get(str(rid))
+            self._check_match(request, old)
+            new = self._resource(content, rid, old)
+            return self._write(ctx, request, new, old, "PUT")
 
     def patch(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
         """Answer PATCH: merge into what exists."""
-        old = ctx.store.get(str(rid))
-        if old is None:
-            raise not_found(str(rid))
-        self._check_match(request, old)
-        change = request.json()
-        if not isinstance(change, dict):
-            raise AzureError(400, "InvalidRequestContent", "The request content must be a JSON object.")
-        new = old.copy()
-        new.properties = merge(old.properties, change.get("properties") or {})
-        if change.get("tags") is not None:
-            new.tags = dict(change["tags"])
-        new.body = merge(old.body, {key: value for key, value in change.items() if key not in _COMMON})
-        self._hide(new)
-        return self._write(ctx, request, new, old, "PATCH")
+        with ctx.exclusive(str(rid)):
+            old = ctx.store.get(str(rid))
+            if old is None:
+                raise not_found(str(rid))
+            self._check_match(request, old)
+            change = request.json()
+            if not isinstance(change, dict):
+                raise AzureError(400, "InvalidRequestContent", "The request content must be a JSON object.")
+            new = old.copy()
+            new.properties = merge(old.properties, change.get("properties") or {})
+            if change.get("tags") is not None:
+                new.tags = dict(change["tags"])
+            new.body = merge(old.body, {key: value for key, value in change.items() if key not in _COMMON})
+            self._hide(new)
+            return self._write(ctx, request, new, old, "PATCH")
 
     def delete(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
         """Answer DELETE: the resource and its children."""

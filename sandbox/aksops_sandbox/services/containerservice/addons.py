@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aksops_sandbox.azure.errors import bad_request
 from aksops_sandbox.azure.store import Resource
-from aksops_sandbox.engines.kubernetes import Client
+from aksops_sandbox.engines.kubernetes import Client, KubernetesError
 from aksops_sandbox.services import shapes
 from aksops_sandbox.services.identity import IDENTITY
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from aksops_sandbox.sandbox import Sandbox
 
 Config = dict[str, str]
+#: Seconds to wait for a namespace that an add-on has just left.
+_NAMESPACE_TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -152,9 +155,21 @@ def provision(ctx: Sandbox, client: Client, new: Resource, applied: list[str]) -
 
 
 def install(client: Client, manifests: list[dict[str, Any]]) -> None:
-    """Apply manifests in their order."""
+    """Apply manifests in their order; where an add-on's namespace is still being removed, after that."""
+    namespaces = [manifest for manifest in manifests if manifest["kind"] == "Namespace"]
+    end = time.monotonic() + _NAMESPACE_TIMEOUT
     for manifest in manifests:
-        client.apply(manifest)
+        while True:
+            try:
+                client.apply(manifest)
+                break
+            except KubernetesError as error:
+                gone = "being terminated" in str(error) or "namespaces " in str(error)
+                if not gone or time.monotonic() > end:
+                    raise
+            time.sleep(0.5)
+            for namespace in namespaces:
+                client.apply(namespace)
 
 
 def uninstall(client: Client, manifests: list[dict[str, Any]]) -> None:
