@@ -8,20 +8,18 @@ import hmac
 import json
 import os
 import signal
-import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aksops_sandbox.environment import variables
 from aksops_sandbox.settings import Home
+from support.azure import Answer, Client
 
 pytestmark = pytest.mark.e2e
 
@@ -30,51 +28,6 @@ ROOT = Path(__file__).resolve().parents[2]
 STORAGE = "https://storage.azure.com"
 #: Attributes of a state under which azurerm keeps what would be a credential if keys were on.
 KEYS = ("access_key", "primary_key", "secondary_key", "shared_key", "connection_string", "password", "client_secret")
-
-
-@dataclass
-class Answer:
-    """A whole answer, refusals included."""
-
-    status: int
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Client:
-    """Asks the sandbox as its operator, with nothing but urllib."""
-
-    def __init__(self, home: Path) -> None:
-        self.env = variables(Home(home))
-        context = ssl.create_default_context(cafile=self.env["SSL_CERT_FILE"])
-        proxy = urllib.request.ProxyHandler({"https": self.env["HTTPS_PROXY"]})
-        self._opener = urllib.request.build_opener(proxy, urllib.request.HTTPSHandler(context=context))
-
-    def send(self, method: str, url: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """One request, as it is."""
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        known = {"Content-Type": "application/json"} if data is not None else {}
-        request = urllib.request.Request(url, data, {**known, **(headers or {})}, method=method)
-        try:
-            with self._opener.open(request, timeout=60) as response:
-                return Answer(response.status, response.read())
-        except urllib.error.HTTPError as error:
-            return Answer(error.code, error.read())
-
-    def token(self, audience: str) -> str:
-        """An access token of the operator."""
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self.env["ARM_CLIENT_ID"],
-            "client_secret": self.env["ARM_CLIENT_SECRET"],
-            "scope": f"{audience}/.default",
-        }
-        url = f"https://login.microsoftonline.com/{self.env['ARM_TENANT_ID']}/oauth2/v2.0/token"
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.send("POST", url, urllib.parse.urlencode(form).encode(), kind).json["access_token"]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +41,7 @@ def platform(bench: Bench) -> Bench:
 
 @pytest.fixture(scope="module")
 def client(platform: Bench) -> Client:
-    return Client(platform.home)
+    return Client(Home(platform.home))
 
 
 def state_account(client: Client) -> str:

@@ -14,9 +14,8 @@ from typing import Any
 
 import psycopg
 import pytest
-import requests
-from aksops_sandbox.environment import variables
 from aksops_sandbox.settings import Home
+from support.azure import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 API = "2025-08-01"
@@ -28,11 +27,8 @@ class Shop:
 
     def __init__(self, bench: Any) -> None:
         self.bench = bench
-        self.env = variables(Home(bench.home))
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.session.proxies = {"https": self.env["HTTPS_PROXY"]}
-        self.session.verify = self.env["SSL_CERT_FILE"]
+        self.client = Client(Home(bench.home))
+        self.env = self.client.env
         self.name = f"pge{uuid.uuid4().hex[:6]}"
         self.group = f"/subscriptions/{self.env['ARM_SUBSCRIPTION_ID']}/resourceGroups/rg-{self.name}"
         self.id = f"{self.group}/{PROVIDER}/{self.name}"
@@ -64,35 +60,17 @@ class Shop:
         for _ in range(rows):
             connection.execute("INSERT INTO orders DEFAULT VALUES")
 
-    def token(self, scope: str) -> str:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": self.env["ARM_CLIENT_ID"],
-            "client_secret": self.env["ARM_CLIENT_SECRET"],
-            "scope": scope,
-        }
-        url = f"https://login.microsoftonline.com/{self.env['ARM_TENANT_ID']}/oauth2/v2.0/token"
-        return self.session.post(url, data=form, timeout=30).json()["access_token"]
-
     def arm(self, method: str, path: str, body: Any = None, version: str = API) -> Any:
-        headers = {"Authorization": f"Bearer {self.token('https://management.azure.com/.default')}"}
-        url = f"https://management.azure.com{path}?api-version={version}"
-        answer = self.session.request(method, url, json=body, headers=headers, timeout=60)
-        assert answer.status_code < 400 or method == "GET", answer.text
-        while "Azure-AsyncOperation" in answer.headers:
-            status = self.session.get(answer.headers["Azure-AsyncOperation"], headers=headers, timeout=60).json()
-            assert status["status"] != "Failed", status
-            if status["status"] == "Succeeded":
-                break
-            time.sleep(0.1)
-        return answer.json() if answer.content else None
+        answer = self.client.arm(method, path, version, body)
+        assert answer.status < 400 or method == "GET", answer.body
+        return answer.json
 
     def connect(self, server: str) -> psycopg.Connection:
         return psycopg.connect(
             host=f"{server}.postgres.database.azure.com",
             hostaddr=self.env["PGHOSTADDR"],
             user="operator",
-            password=self.token("https://ossrdbms-aad.database.windows.net/.default"),
+            password=self.client.token("https://ossrdbms-aad.database.windows.net"),
             dbname="shop",
             sslmode="verify-full",
             sslrootcert=self.env["PGSSLROOTCERT"],
