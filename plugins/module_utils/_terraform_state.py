@@ -16,6 +16,16 @@ from ansible_collections.aksops.platform.plugins.module_utils._errors import Aks
 SCOPE = "https://storage.azure.com/.default"
 API = "2023-11-03"
 
+BACKEND_ARG_SPEC: dict[str, t.Any] = {
+    "type": "dict",
+    "options": {
+        "resource_group_name": {"type": "str", "required": True},
+        "storage_account_name": {"type": "str", "required": True},
+        "container_name": {"type": "str", "required": True},
+        "key": {"type": "str", "required": True, "no_log": False},
+    },
+}
+
 
 class StateBlob:
     """One state blob, reached by Entra.

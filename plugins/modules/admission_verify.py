@@ -15,22 +15,6 @@ description:
   - Waits while an answer is not the expected one, since Azure Policy takes up to 20 minutes to reach a cluster, then
     fails and names all that differ.
 options:
-  kubernetes:
-    description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
-    type: dict
-    required: true
-    suboptions:
-      host:
-        description: Address of the API server.
-        type: str
-        required: true
-      ca_path:
-        description: File with the CA certificates of the API server.
-        type: path
-      token:
-        description: Bearer token.
-        type: str
-        required: true
   probes:
     description: Objects to submit.
     type: list
@@ -67,6 +51,7 @@ options:
     type: int
     default: 10
 extends_documentation_fragment:
+  - aksops.platform.kubernetes
   - aksops.platform.azure_auth
   - aksops.platform.attributes.info
   - aksops.platform.attributes.action_group

@@ -15,16 +15,6 @@ description:
   - Waits while another operation is at work on the cluster, and starts anew where another writer came first.
   - Refuses, before any write, what AKS would refuse or accept and never make work.
 options:
-  cluster_id:
-    description: Resource id of the cluster. Instead of O(resource_group) and O(name).
-    type: str
-  resource_group:
-    description: Resource group of the cluster.
-    type: str
-  name:
-    description: Name of the cluster.
-    type: str
-    aliases: [cluster_name]
   keyvault_secrets_provider:
     description: The Secrets Store CSI driver with the provider for Azure Key Vault.
     type: dict
@@ -142,6 +132,7 @@ options:
         type: str
         required: true
 extends_documentation_fragment:
+  - aksops.platform.aks_cluster
   - aksops.platform.azure_auth
   - aksops.platform.wait
   - aksops.platform.attributes

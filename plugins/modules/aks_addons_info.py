@@ -13,16 +13,6 @@ description:
   - Returns the state of every add-on and feature that M(aksops.platform.aks_addons) can set.
   - Can wait for the workloads that AKS deploys for them, and name those that do not become ready.
 options:
-  cluster_id:
-    description: Resource id of the cluster. Instead of O(resource_group) and O(name).
-    type: str
-  resource_group:
-    description: Resource group of the cluster.
-    type: str
-  name:
-    description: Name of the cluster.
-    type: str
-    aliases: [cluster_name]
   kubernetes:
     description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it. For O(wait_for).
     type: dict
@@ -53,6 +43,7 @@ options:
     type: int
     default: 3
 extends_documentation_fragment:
+  - aksops.platform.aks_cluster
   - aksops.platform.azure_auth
   - aksops.platform.attributes.info
   - aksops.platform.attributes.action_group

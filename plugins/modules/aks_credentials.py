@@ -15,16 +15,6 @@ description:
   - Then asks the API server, with a time-out, whether it is ready and whether the caller may administer it. So a
     private cluster, a firewall and a missing role are one sentence each instead of a task that hangs.
 options:
-  cluster_id:
-    description: Resource id of the cluster. Instead of O(resource_group) and O(name).
-    type: str
-  resource_group:
-    description: Resource group of the cluster.
-    type: str
-  name:
-    description: Name of the cluster.
-    type: str
-    aliases: [cluster_name]
   ca_path:
     description:
       - A file to write the CA certificates to (mode 0600, its folder is made), for options that want a path.
@@ -43,6 +33,7 @@ options:
     type: int
     default: 300
 extends_documentation_fragment:
+  - aksops.platform.aks_cluster
   - aksops.platform.azure_auth
   - aksops.platform.attributes.info
   - aksops.platform.attributes.action_group

@@ -14,22 +14,6 @@ description:
     (SecretProviderClassPodStatus), and compares with the versions in the vaults. Values are never read.
   - Waits while something is not as it should be, then fails and names all of it, with the driver's own reason.
 options:
-  kubernetes:
-    description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
-    type: dict
-    required: true
-    suboptions:
-      host:
-        description: Address of the API server.
-        type: str
-        required: true
-      ca_path:
-        description: File with the CA certificates of the API server.
-        type: path
-      token:
-        description: Bearer token.
-        type: str
-        required: true
   classes:
     description: The classes to look at. What they mount is read from the cluster.
     type: list
@@ -61,6 +45,7 @@ options:
     type: int
     default: 5
 extends_documentation_fragment:
+  - aksops.platform.kubernetes
   - aksops.platform.azure_auth
   - aksops.platform.attributes.info
   - aksops.platform.attributes.action_group

@@ -12,29 +12,8 @@ version_added: 0.1.0
 description:
   - Reads the root outputs from the state blob itself. Neither Terraform nor its provider is started.
   - Sensitive outputs are left out.
-options:
-  backend:
-    description: Where the state is.
-    type: dict
-    required: true
-    suboptions:
-      resource_group_name:
-        description: Resource group of the storage account.
-        type: str
-        required: true
-      storage_account_name:
-        description: The storage account.
-        type: str
-        required: true
-      container_name:
-        description: The blob container.
-        type: str
-        required: true
-      key:
-        description: The blob.
-        type: str
-        required: true
 extends_documentation_fragment:
+  - aksops.platform.terraform_backend
   - aksops.platform.azure_auth
   - aksops.platform.attributes.info
   - aksops.platform.attributes.action_group
@@ -60,28 +39,16 @@ outputs:
   returned: always
 """
 
-import copy
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _terraform_run
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
-from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import state_blob
+from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import BACKEND_ARG_SPEC, state_blob
 
 
 def argument_spec():
-    spec = copy.deepcopy(_auth.AUTH_ARG_SPEC)
-    spec["backend"] = {
-        "type": "dict",
-        "required": True,
-        "options": {
-            "resource_group_name": {"type": "str", "required": True},
-            "storage_account_name": {"type": "str", "required": True},
-            "container_name": {"type": "str", "required": True},
-            "key": {"type": "str", "required": True, "no_log": False},
-        },
-    }
-    return spec
+    return {**_auth.AUTH_ARG_SPEC, "backend": {**BACKEND_ARG_SPEC, "required": True}}
 
 
 def main():

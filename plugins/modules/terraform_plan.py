@@ -62,28 +62,8 @@ options:
     description: Tags by which such a resource group is known to be the platform's.
     type: dict
     default: {}
-  backend:
-    description: Where the state is.
-    type: dict
-    required: true
-    suboptions:
-      resource_group_name:
-        description: Resource group of the storage account.
-        type: str
-        required: true
-      storage_account_name:
-        description: The storage account.
-        type: str
-        required: true
-      container_name:
-        description: The blob container.
-        type: str
-        required: true
-      key:
-        description: The blob.
-        type: str
-        required: true
 extends_documentation_fragment:
+  - aksops.platform.terraform_backend
   - aksops.platform.azure_auth
   - aksops.platform.attributes
   - aksops.platform.attributes.action_group
@@ -164,7 +144,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _terraform_run
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
-from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import state_blob
+from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import BACKEND_ARG_SPEC, state_blob
 
 
 def argument_spec():
@@ -180,16 +160,7 @@ def argument_spec():
         describe={"type": "bool", "default": False},
         resource_groups={"type": "list", "elements": "str", "default": []},
         owner_tags={"type": "dict", "default": {}},
-        backend={
-            "type": "dict",
-            "required": True,
-            "options": {
-                "resource_group_name": {"type": "str", "required": True},
-                "storage_account_name": {"type": "str", "required": True},
-                "container_name": {"type": "str", "required": True},
-                "key": {"type": "str", "required": True, "no_log": False},
-            },
-        },
+        backend={**BACKEND_ARG_SPEC, "required": True},
     )
     return spec
 

@@ -41,26 +41,6 @@ options:
     description: Ephemeral inputs of the root module. They lie in a file of their own until the run ends.
     type: dict
     default: {}
-  backend:
-    description: Where the state is. Required with O(state=present).
-    type: dict
-    suboptions:
-      resource_group_name:
-        description: Resource group of the storage account.
-        type: str
-        required: true
-      storage_account_name:
-        description: The storage account.
-        type: str
-        required: true
-      container_name:
-        description: The blob container.
-        type: str
-        required: true
-      key:
-        description: The blob.
-        type: str
-        required: true
   binary:
     description: Path of terraform or tofu. A change of it asks for another C(init).
     type: str
@@ -78,6 +58,7 @@ options:
     type: int
     default: 3600
 extends_documentation_fragment:
+  - aksops.platform.terraform_backend.project
   - aksops.platform.azure_auth
   - aksops.platform.attributes
   - aksops.platform.attributes.action_group
@@ -158,7 +139,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _terraform_run
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
-from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import state_blob
+from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import BACKEND_ARG_SPEC, state_blob
 
 
 def argument_spec():
@@ -169,15 +150,7 @@ def argument_spec():
         source={"type": "path"},
         variables={"type": "dict", "default": {}},
         ephemeral_variables={"type": "dict", "default": {}, "no_log": True},
-        backend={
-            "type": "dict",
-            "options": {
-                "resource_group_name": {"type": "str", "required": True},
-                "storage_account_name": {"type": "str", "required": True},
-                "container_name": {"type": "str", "required": True},
-                "key": {"type": "str", "required": True, "no_log": False},
-            },
-        },
+        backend=BACKEND_ARG_SPEC,
         binary={"type": "str", "default": "terraform"},
         parallelism={"type": "int", "default": 30},
         destroy={"type": "bool", "default": False},

@@ -1,0 +1,29 @@
+# Copyright (c) 2026, The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Option of C(module_utils/_kubernetes.py)."""
+
+    DOCUMENTATION = r"""
+options:
+  kubernetes:
+    description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
+    type: dict
+    required: true
+    suboptions:
+      host:
+        description: Address of the API server.
+        type: str
+        required: true
+      ca_path:
+        description: File with the CA certificates of the API server.
+        type: path
+      token:
+        description: Bearer token.
+        type: str
+        required: true
+"""
