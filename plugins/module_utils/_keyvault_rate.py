@@ -11,8 +11,10 @@ import threading
 import time
 from collections.abc import Callable
 
-WRITE_BURST, WRITE_RATE = 300, 30.0
-READ_BURST, READ_RATE = 4000, 400.0
+# The service allows 300 writes and 4,000 other requests in 10 s. Its clock starts when the first request arrives, which
+# takes longest because it opens the connection; a third of a second's worth less keeps the last ones from being early.
+WRITE_BURST, WRITE_RATE = 290, 30.0
+READ_BURST, READ_RATE = 3870, 400.0
 
 
 class TokenBucket:
