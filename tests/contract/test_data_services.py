@@ -253,7 +253,7 @@ def test_an_import_can_be_read_back_by_tag_and_digest(client, registry):
     digest = "sha256:" + "ab" * 32
     source = {"registryUri": "quay.io", "sourceImage": f"argoproj/argocd@{digest}"}
     body = {"source": source, "targetTags": ["mirror/argocd:v3"], "mode": "NoForce"}
-    assert client.arm("POST", f"{registry}/importImage", ACR, body, wait=False).status == 202
+    client.arm("POST", f"{registry}/importImage", ACR, body)
     assert client.arm("POST", f"{registry}/importImage", ACR, body, wait=False).status == 409
     body["source"] = {"registryUri": "quay.io", "sourceImage": "no tag"}
     assert client.arm("POST", f"{registry}/importImage", ACR, body, wait=False).status == 400
@@ -268,6 +268,34 @@ def test_an_import_can_be_read_back_by_tag_and_digest(client, registry):
     assert client.send("HEAD", f"{url}/mirror/argocd/manifests/{digest}", None, headers).status == 200
     assert client.send("GET", f"{url}/mirror/argocd/tags/list", None, headers).json["tags"] == ["v3"]
     assert client.send("GET", f"{url}/mirror/argocd/manifests/v4", None, headers).status == 404
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ({"registryUri": "images.invalid", "sourceImage": "a/b:1"}, "ImportSourceUnreachable"),
+        ({"registryUri": "contractacr.azurecr.io", "sourceImage": "a/b:1"}, "UNAUTHORIZED"),
+        ({"registryUri": "quay.io", "sourceImage": "a/b:1@sha256:" + "ab" * 32}, "InvalidParameterValue"),
+    ],
+)
+def test_an_import_that_cannot_be_fails_with_its_reason(client, registry, source, code):
+    answer = client.arm("POST", f"{registry}/importImage", ACR, {"source": source, "targetTags": ["c/d:1"]})
+    assert (answer.status, answer.code) == (400, code)
+
+
+def test_a_manifest_is_deleted_with_its_tags_and_only_with_the_right(client, registry):
+    digest = "sha256:" + "cd" * 32
+    body = {
+        "source": {"registryUri": "quay.io", "sourceImage": f"a/b@{digest}"},
+        "targetTags": ["gone/b:1", "gone/b:2"],
+    }
+    client.arm("POST", f"{registry}/importImage", ACR, body)
+    url, headers = "https://contractacr.azurecr.io/v2/gone/b", {"Authorization": f"Bearer {pull_token(client)}"}
+    assert client.send("GET", f"{url}/tags/list", None, headers).json["tags"] == ["1", "2"]
+    assert client.send("DELETE", f"{url}/manifests/{digest}", None).status == 401
+    assert client.send("DELETE", f"{url}/manifests/{digest}", None, headers).status == 202
+    assert client.send("DELETE", f"{url}/manifests/{digest}", None, headers).status == 404
+    assert client.send("GET", f"{url}/tags/list", None, headers).status == 404
 
 
 def test_replications_are_of_a_premium_registry(client, group, registry):

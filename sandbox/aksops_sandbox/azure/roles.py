@@ -70,6 +70,21 @@ BUILT_IN: tuple[Role, ...] = (
         ("Microsoft.ContainerRegistry/registries/pull/read", "Microsoft.ContainerRegistry/registries/push/write"),
     ),
     Role(
+        "c2f4ef07-c644-48eb-af81-4b1b4947fb11",
+        "AcrDelete",
+        ("Microsoft.ContainerRegistry/registries/artifacts/delete",),
+    ),
+    Role(
+        "577a9874-89fd-4f24-9dbd-b5034d0ad23a",
+        "Container Registry Data Importer and Data Reader",
+        (
+            "Microsoft.ContainerRegistry/registries/importImage/action",
+            "Microsoft.ContainerRegistry/registries/operationStatuses/read",
+            "Microsoft.ContainerRegistry/registries/read",
+            "Microsoft.ContainerRegistry/registries/pull/read",
+        ),
+    ),
+    Role(
         "00482a5a-887f-4fb3-b363-3b7fe8e74483",
         "Key Vault Administrator",
         _VAULT_READ,
@@ -114,6 +129,12 @@ BUILT_IN: tuple[Role, ...] = (
             f"{_SECRETS}/readMetadata/action",
             "Microsoft.KeyVault/vaults/keys/read",
         ),
+    ),
+    Role(
+        "14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
+        "Key Vault Crypto Officer",
+        _VAULT_READ,
+        data_actions=("Microsoft.KeyVault/vaults/keys/*", "Microsoft.KeyVault/vaults/keyrotationpolicies/*"),
     ),
     Role(
         "12338af0-0e69-4776-bea7-57ae8d297424",

@@ -1,4 +1,4 @@
-"""Microsoft.ContainerRegistry: registries, replications, image import; and the read side of *.azurecr.io."""
+"""Microsoft.ContainerRegistry: registries, replications, image import; and reading and deleting at *.azurecr.io."""
 
 from __future__ import annotations
 
@@ -160,45 +160,61 @@ class Registry(ResourceType):
 
     @staticmethod
     def _import(ctx: Any, resource: Resource, body: dict[str, Any], request: Request) -> Response:
-        """Record what an import brings: repository, tags and digest. No layers are copied."""
+        """Record what an import brings: repository, tags and digest. No layers are copied.
+
+        What can be seen beforehand is refused at once, what only the copying finds out fails the operation.
+        """
         source = body.get("source") or {}
         image = _IMAGE.fullmatch(str(source.get("sourceImage") or ""))
-        if image is None or not (image["tag"] or image["digest"]):
-            message = f"The source image '{source.get('sourceImage')}' needs a repository and a tag or digest."
+        if image is None or (image["tag"] and image["digest"]):
+            message = f"Invalid value {source.get('sourceImage')} for property parameters.Source.SourceImage."
+            raise bad_request("InvalidParameterValue", message)
+        if not (image["tag"] or image["digest"]):
+            message = f"The source image '{source.get('sourceImage')}' needs a tag or digest."
             raise bad_request("InvalidImportSource", message)
         if not source.get("registryUri") and not source.get("resourceId"):
             raise bad_request("InvalidImportSource", "The source needs a registryUri or a resourceId.")
-        mode = shapes.choice(body.get("mode") or "NoForce", ("NoForce", "Force"), "mode")
-        digest = _source_digest(ctx, source, image)
-        targets = body.get("targetTags") or []
-        untagged = body.get("untaggedTargetRepositories") or []
-        if not targets and not untagged:
-            targets = [image["repository"] + (f":{image['tag']}" if image["tag"] else "")]
-        with ctx.store.lock:
-            table = ctx.store.table(_TABLE)
-            images = json.loads(json.dumps(table.get(resource.id.lower(), {})))
-            for target in targets:
-                parsed = _IMAGE.fullmatch(target)
-                if parsed is None or not parsed["tag"]:
-                    raise bad_request("InvalidTargetTag", f"The target tag '{target}' is invalid.")
-                repository = images.setdefault(parsed["repository"], {"tags": {}, "manifests": {}})
-                if parsed["tag"] in repository["tags"] and mode == "NoForce":
-                    message = f"Tag {target} already exists in target registry. Use mode Force to overwrite it."
+        if source.get("resourceId"):
+            ctx.rbac.require(request, f"{REGISTRY}/pull/read", source["resourceId"])
+        force = shapes.choice(body.get("mode") or "NoForce", ("NoForce", "Force"), "mode") == "Force"
+        targets = _targets(body, image)
+        if not force:
+            images = ctx.store.table(_TABLE).get(resource.id.lower(), {})
+            for repository, tag in targets:
+                if tag and tag in images.get(repository, {"tags": {}})["tags"]:
+                    message = f"Tag {repository}:{tag} already exists in target registry."
                     raise AzureError(409, "Conflict", message)
-                repository["tags"][parsed["tag"]] = {"digest": digest, "time": shapes.now()}
-                repository["manifests"].setdefault(digest, {"time": shapes.now(), "source": _source_name(source)})
-            for name in untagged:
-                repository = images.setdefault(name, {"tags": {}, "manifests": {}})
-                repository["manifests"].setdefault(digest, {"time": shapes.now(), "source": _source_name(source)})
-            table[resource.id.lower()] = images
-        path = ctx.operations.start(
-            ctx.subscription_of(resource.id),
-            "Microsoft.ContainerRegistry",
-            resource.location,
-            resource.id,
-            lambda: None,
-        )
+
+        def copy() -> None:
+            digest = _source_digest(ctx, source, image)
+            with ctx.store.lock:
+                table = ctx.store.table(_TABLE)
+                images = json.loads(json.dumps(table.get(resource.id.lower(), {})))
+                for name, tag in targets:
+                    repository = images.setdefault(name, {"tags": {}, "manifests": {}})
+                    repository["manifests"].setdefault(digest, {"time": shapes.now(), "source": _source_name(source)})
+                    if tag:
+                        repository["tags"][tag] = {"digest": digest, "time": shapes.now()}
+                table[resource.id.lower()] = images
+
+        subscription = ctx.subscription_of(resource.id)
+        path = ctx.operations.start(subscription, "Microsoft.ContainerRegistry", resource.location, resource.id, copy)
         return Response.empty(202, ctx.operations.headers(path, request))
+
+
+def _targets(body: dict[str, Any], image: re.Match[str]) -> list[tuple[str, str]]:
+    """(repository, tag) of what an import writes; no tag for a copy of the manifest only."""
+    tagged = body.get("targetTags") or []
+    untagged = body.get("untaggedTargetRepositories") or []
+    if not tagged and not untagged:
+        return [(image["repository"], image["tag"] or "")]
+    found = [(str(name), "") for name in untagged]
+    for target in tagged:
+        parsed = _IMAGE.fullmatch(target)
+        if parsed is None or parsed["digest"]:
+            raise bad_request("InvalidParameterValue", f"Invalid value {target} for property parameters.TargetTags.")
+        found.append((parsed["repository"], parsed["tag"] or image["tag"] or "latest"))
+    return found
 
 
 def _source_name(source: dict[str, Any]) -> str:
@@ -209,15 +225,22 @@ def _source_name(source: dict[str, Any]) -> str:
 def _source_digest(ctx: Any, source: dict[str, Any], image: re.Match[str]) -> str:
     """The digest of the source image: the one that is named, the recorded one of a registry here, else a made-up one.
 
-    The sandbox reaches no public registry, so the digest of a bare tag there is derived from the image's name.
+    The sandbox reaches no public registry: whatever is named there exists, and the digest of a bare tag is derived from
+    the image's name. Names that RFC 2606 reserves exist nowhere.
     """
     here = None
+    host = str(source.get("registryUri") or "").lower().split(":")[0]
     if source.get("resourceId"):
         here = ctx.store.get(source["resourceId"])
         if here is None:
             raise not_found(source["resourceId"])
-    elif str(source.get("registryUri")).endswith(".azurecr.io"):
-        here = _find(ctx, str(source["registryUri"]).split(".")[0])
+    elif host.endswith(".azurecr.io"):
+        here = _find(ctx, host.split(".")[0])
+        if here is not None:
+            _admit(here, source.get("credentials") or {})
+    elif re.fullmatch(r"(.+\.)?(invalid|test|localhost|example(\.com|\.net|\.org)?)", host):
+        message = f"Failed to import {_source_name(source)}: no such host {host}."
+        raise bad_request("ImportSourceUnreachable", message)
     if here is not None:
         repository = (
             ctx.store.table(_TABLE).get(here.id.lower(), {}).get(image["repository"], {"tags": {}, "manifests": {}})
@@ -228,6 +251,17 @@ def _source_digest(ctx: Any, source: dict[str, Any], image: re.Match[str]) -> st
             raise AzureError(404, "ManifestUnknown", f"The source image '{source['sourceImage']}' does not exist.")
         return found
     return image["digest"] or "sha256:" + hashlib.sha256(_source_name(source).encode()).hexdigest()
+
+
+def _admit(registry: Resource, credentials: dict[str, Any]) -> None:
+    """Whether a registry here, named by its address, hands images to these credentials. Raises AzureError."""
+    properties = registry.properties
+    if properties["anonymousPullEnabled"]:
+        return
+    user, password = str(credentials.get("username") or ""), credentials.get("password")
+    known = properties["adminUserEnabled"] and user.lower() == registry.name.lower()
+    if not known or password not in registry.internal["passwords"]:
+        raise AzureError(401, "UNAUTHORIZED", f"Access to {properties['loginServer']} denied.")
 
 
 class Replication(ResourceType):
@@ -282,7 +316,7 @@ def _usages(ctx: Any, request: Request, match: re.Match[str]) -> Response:
 
 
 class DataPlane:
-    """*.azurecr.io: Entra or admin login, tags and manifests of what was imported."""
+    """*.azurecr.io: Entra or admin login, tags and manifests of what was imported, and deleting those."""
 
     def handle(self, ctx: Any, request: Request) -> Response:
         registry = _find(ctx, request.host.split(".")[0])
@@ -343,12 +377,15 @@ class DataPlane:
         if claims.get("admin") and registry.properties["adminUserEnabled"]:
             return
         request.principal = Principal(claims["oid"], claims["tid"], claims.get("appid"), claims)
-        if not ctx.rbac.allowed(claims["oid"], f"{REGISTRY}/pull/read", registry.id):
+        right = "artifacts/delete" if request.method == "DELETE" else "pull/read"
+        if not ctx.rbac.allowed(claims["oid"], f"{REGISTRY}/{right}", registry.id):
             raise AzureError(403, "DENIED", "requested access to the resource is denied")
 
     def _read(self, ctx: Any, request: Request, registry: Resource) -> Response:
         images = ctx.store.table(_TABLE).get(registry.id.lower(), {})
         path = request.path.rstrip("/")
+        if request.method == "DELETE":
+            return self._delete(ctx, request, registry)
         if request.method not in {"GET", "HEAD"}:
             raise AzureError(501, "UNSUPPORTED", f"The sandbox does not answer {request.method} {request.path}.")
         if path == "/v2":
@@ -374,6 +411,26 @@ class DataPlane:
         if found["what"] in {"_tags", "_manifests"}:
             return self._listing(registry, repository, found["name"], found["what"], found["ref"])
         raise AzureError(404, "BLOB_UNKNOWN", "The sandbox keeps no layers.")
+
+    @staticmethod
+    def _delete(ctx: Any, request: Request, registry: Resource) -> Response:
+        """DELETE /v2/{repository}/manifests/{digest}: the manifest and every tag of it."""
+        found = re.fullmatch(rf"/v2/(?P<name>{_REPOSITORY})/manifests/(?P<digest>{_DIGEST.pattern})", request.path)
+        if found is None:
+            raise AzureError(501, "UNSUPPORTED", f"The sandbox does not answer DELETE {request.path}.")
+        with ctx.store.lock:
+            table = ctx.store.table(_TABLE)
+            images = json.loads(json.dumps(table.get(registry.id.lower(), {})))
+            repository = images.get(found["name"], {"tags": {}, "manifests": {}})
+            if found["digest"] not in repository["manifests"]:
+                raise AzureError(404, "MANIFEST_UNKNOWN", f"manifest {found['digest']} is not found")
+            del repository["manifests"][found["digest"]]
+            kept = {tag: entry for tag, entry in repository["tags"].items() if entry["digest"] != found["digest"]}
+            repository["tags"] = kept
+            if not repository["manifests"]:
+                del images[found["name"]]
+            table[registry.id.lower()] = images
+        return Response.empty(202)
 
     @staticmethod
     def _attributes(registry: Resource, name: str, repository: dict[str, Any]) -> dict[str, Any]:
@@ -446,7 +503,7 @@ class DataPlane:
 
 
 class RegistryService(Service):
-    """Control plane of container registries and the read side of their data plane."""
+    """Control plane of container registries, and of their data plane what reads and deletes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -463,7 +520,10 @@ class RegistryService(Service):
                 name_pattern=_CHILD,
             ),
             ResourceType(
-                f"{REGISTRY}/scopeMaps", "containerregistry/2025-11-01/scopemaps", tracked=False, name_pattern=_CHILD
+                f"{REGISTRY}/scopeMaps",
+                "containerregistry/2025-11-01/scopemaps",
+                tracked=False,
+                name_pattern=r"[A-Za-z0-9_-]{5,50}",
             ),
         ]
         subscription = r"(?P<scope>/subscriptions/[^/]+)/providers/Microsoft\.ContainerRegistry"

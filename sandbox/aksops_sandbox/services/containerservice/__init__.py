@@ -18,6 +18,7 @@ from . import kubeconfigs
 from .clusters import CLUSTER, ManagedCluster
 from .fleet import ISSUER_HOST, Fleet, issuer
 from .gateway_controller import GatewayController
+from .image_pulls import ImagePulls
 from .pools import AgentPool, MaintenanceConfiguration, Namespace
 from .secrets_store import SecretsStore
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aksops_sandbox.sandbox import Sandbox
+
+Player = ImagePulls | SecretsStore | GatewayController
 
 _MINOR = ".".join(KUBERNETES_VERSION.split(".")[:2])
 _ID = r"(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ContainerService/managedClusters/[^/]+"
@@ -37,7 +40,7 @@ class ContainerService(Service):
     def __init__(self) -> None:
         super().__init__()
         self._fleet: Fleet | None = None
-        self._players: dict[str, list[SecretsStore | GatewayController]] = {}
+        self._players: dict[str, list[Player]] = {}
         self._lock = threading.Lock()
         self._clusters = ManagedCluster(self)
         self.resource_types = [self._clusters, AgentPool(self), MaintenanceConfiguration(), Namespace()]
@@ -92,7 +95,8 @@ class ContainerService(Service):
         with self._lock:
             if cluster.id.lower() not in self._players:
                 client = self.fleet.client(cluster.id)
-                players: list[SecretsStore | GatewayController] = [
+                players: list[Player] = [
+                    ImagePulls(ctx, cluster.id, client),
                     SecretsStore(ctx, cluster.id, client),
                     GatewayController(ctx, cluster.id, client),
                 ]

@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
-import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from aksops_sandbox.azure.errors import AzureError
-from aksops_sandbox.engines.kubernetes import Client, KubernetesError
+from aksops_sandbox.engines.kubernetes import Client
 from aksops_sandbox.engines.kubernetes.client import path
 from aksops_sandbox.http.message import Request
 from aksops_sandbox.services.entra import EntraService
 from aksops_sandbox.services.identity import IDENTITY
 
-from . import addons
+from . import addons, vault_files
 from .events import warn
+from .pods import Pod, PodQueue, annotation, scheduled
 from .workload_identity import AUDIENCE
 
 if TYPE_CHECKING:
@@ -37,9 +36,6 @@ ADDON = "azureKeyvaultSecretsProvider"
 MOUNTED = "sandbox.aksops.platform/secrets-mounted"
 _GROUP = "secrets-store.csi.x-k8s.io/v1"
 _AUDIENCE = "https://vault.azure.net"
-_WATCH = 60
-_BACKOFF = (1.0, 2.0, 4.0, 8.0, 15.0)
-Pod = dict[str, Any]
 
 
 class MountError(Exception):
@@ -53,14 +49,7 @@ class Fetched:
     id: str
     version: str
     file: str
-    value: str = field(repr=False)
-
-
-@dataclass
-class _Pending:
-    pod: Pod
-    due: float
-    tries: int = 0
+    value: bytes = field(repr=False)
 
 
 def volumes(pod: Pod) -> list[dict[str, Any]]:
@@ -71,13 +60,7 @@ def volumes(pod: Pod) -> list[dict[str, Any]]:
 
 def waits(pod: Pod) -> bool:
     """True for a scheduled pod whose volumes are still to be mounted."""
-    metadata = pod["metadata"]
-    return (
-        bool(volumes(pod))
-        and bool(pod["spec"].get("nodeName"))
-        and not metadata.get("deletionTimestamp")
-        and (metadata.get("annotations") or {}).get(MOUNTED) != "true"
-    )
+    return bool(volumes(pod)) and scheduled(pod) and annotation(pod, MOUNTED) != "true"
 
 
 def objects(text: str) -> list[dict[str, str]]:
@@ -89,91 +72,30 @@ def objects(text: str) -> list[dict[str, str]]:
         raise MountError(f"failed to yaml.Unmarshal objects, err: {error}") from None
 
 
-class SecretsStore:
-    """The player of one cluster: one thread that watches, one that mounts and rotates."""
+class SecretsStore(PodQueue):
+    """The player of one cluster: it mounts what waits, and rotates what is mounted."""
+
+    name = "secrets store"
 
     def __init__(self, ctx: Sandbox, cluster_id: str, client: Client) -> None:
+        super().__init__(client)
         self._ctx = ctx
         self._cluster_id = cluster_id
-        self._client = client
-        self._ended = threading.Event()
-        self._wake = threading.Event()
-        self._lock = threading.Lock()
-        self._pending: dict[str, _Pending] = {}
         self._rotated = time.monotonic()
-        self._threads = [
-            threading.Thread(target=self._loop, args=(part,), name=f"secrets store {part.__name__}", daemon=True)
-            for part in (self._watch, self._work)
-        ]
 
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+    def waits(self, pod: Pod) -> bool:
+        return waits(pod)
 
-    def stop(self) -> None:
-        self._ended.set()
-        self._wake.set()
-
-    def _loop(self, part: Any) -> None:
-        while not self._ended.is_set():
-            try:
-                part()
-            except (OSError, KubernetesError):
-                self._ended.wait(1)
-            except Exception:  # the player must outlive any single pod
-                traceback.print_exc()
-                self._ended.wait(1)
-
-    # Watching --------------------------------------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        answer = self._client.request("GET", "/api/v1/pods")
-        for pod in answer.get("items") or []:
-            self._take(pod)
-        version = answer["metadata"]["resourceVersion"]
-        for kind, pod in self._client.watch("/api/v1/pods", _WATCH, resourceVersion=version):
-            if self._ended.is_set():
-                return
-            if kind in ("ADDED", "MODIFIED"):
-                self._take(pod)
-            elif kind == "DELETED":
-                with self._lock:
-                    self._pending.pop(pod["metadata"]["uid"], None)
-
-    def _take(self, pod: Pod) -> None:
-        uid = pod["metadata"]["uid"]
-        with self._lock:
-            known = self._pending.get(uid)
-            if not waits(pod):
-                self._pending.pop(uid, None)
-            elif known is None:
-                self._pending[uid] = _Pending(pod, time.monotonic())
-                self._wake.set()
-            else:
-                known.pod = pod
-
-    # Mounting --------------------------------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        now = time.monotonic()
-        with self._lock:
-            due = [item for item in self._pending.values() if item.due <= now]
-        for item in due:
-            if self._ended.is_set():
-                return
-            self._attempt(item)
+    def tick(self) -> None:
         config = self._config()
         poll = addons.seconds(config.get("rotationPollInterval", "2m")) or 120.0
         if config.get("enableSecretRotation") == "true" and time.monotonic() - self._rotated >= poll:
             self._rotated = time.monotonic()
             self._rotate()
-        with self._lock:
-            times = [item.due - time.monotonic() for item in self._pending.values()]
-        self._wake.wait(max(0.05, min([1.0, *times])))
-        self._wake.clear()
 
-    def _attempt(self, item: _Pending) -> None:
-        pod = item.pod
+    # Mounting --------------------------------------------------------------------------------------------------------
+
+    def attempt(self, pod: Pod, tries: int) -> bool:
         try:
             for volume in volumes(pod):
                 try:
@@ -181,15 +103,12 @@ class SecretsStore:
                 except MountError as error:
                     raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from None
         except MountError as error:
-            item.due = time.monotonic() + _BACKOFF[min(item.tries, len(_BACKOFF) - 1)]
-            item.tries += 1
             warn(self._client, pod, "FailedMount", str(error), "kubelet")
-            return
+            return False
         metadata = pod["metadata"]
         target = path("v1", "pods", metadata["namespace"], metadata["name"])
         self._client.merge(target, {"metadata": {"uid": metadata["uid"], "annotations": {MOUNTED: "true"}}})
-        with self._lock:
-            self._pending.pop(metadata["uid"], None)
+        return True
 
     def _mount(self, pod: Pod, volume: dict[str, Any]) -> None:
         if not self._enabled():
@@ -297,8 +216,13 @@ class SecretsStore:
                 f"https://{request.host}{request.path} RESPONSE {answer.status} ERROR CODE: {error.get('code', '')} "
                 f"{error.get('message', '')}"
             )
-        identifier = content.get("id") or content.get("kid") or ""
-        value = content.get("value") or content.get("cer") or json.dumps(content.get("key", ""))
+        identifier = content["key"]["kid"] if kind == "key" else content["id"]
+        try:
+            value = vault_files.content(kind, content, entry)
+        except vault_files.ContentError as error:
+            raise MountError(
+                f"failed to get objectType:{kind}, objectName:{name}, objectVersion:{version}: {error}"
+            ) from None
         return Fetched(f"{kind}/{name}", identifier.rsplit("/", 1)[-1], entry.get("objectAlias") or name, value)
 
     # Writing to Kubernetes -------------------------------------------------------------------------------------------
@@ -340,7 +264,11 @@ class SecretsStore:
                 value = files.get(entry["objectName"])
                 if value is None:
                     raise MountError(f"file matching objectName {entry['objectName']} not found in the pod")
-                data[entry["key"]] = base64.b64encode(value.encode()).decode()
+                try:
+                    part = vault_files.secret_value(item.get("type") or "Opaque", entry["key"], value)
+                except vault_files.ContentError as error:
+                    raise MountError(f"failed to get data in spc for secret {item['secretName']}: {error}") from None
+                data[entry["key"]] = base64.b64encode(part).decode()
             self._client.apply(
                 {
                     "apiVersion": "v1",

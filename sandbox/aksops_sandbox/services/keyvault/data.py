@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Principal, Request, Response
-from aksops_sandbox.services.keyvault import certificates, render
+from aksops_sandbox.services.keyvault import certificates, keys, render
 from aksops_sandbox.services.keyvault.access import Access
 from aksops_sandbox.services.keyvault.secrets import Policy, SecretSpace
 from aksops_sandbox.services.keyvault.throttle import VaultLimits
@@ -46,6 +46,7 @@ class Call:
         self.certificates = certificates.CertificateSpace(
             ctx.store.table("keyvault-certificates"), vault.name.lower(), self.secrets
         )
+        self.keys = keys.KeySpace(ctx.store.table("keyvault-keys"), vault.name.lower(), self.certificates)
 
     def require(self, verb: str, name: str = "", kind: str = "secrets") -> None:
         self.plane.access.require(self.ctx, self.principal, self.vault, kind, name, verb)
@@ -109,7 +110,9 @@ class DataPlane:
         """Forget the objects of a purged vault."""
         secrets = self.space(ctx, vault)
         secrets.erase()
-        certificates.CertificateSpace(ctx.store.table("keyvault-certificates"), vault, secrets).erase()
+        space = certificates.CertificateSpace(ctx.store.table("keyvault-certificates"), vault, secrets)
+        keys.KeySpace(ctx.store.table("keyvault-keys"), vault, space).erase()
+        space.erase()
 
     def handle(self, ctx: Sandbox, request: Request) -> Response:
         """Answer one request, with the headers that each answer of the service carries."""
@@ -136,7 +139,7 @@ class DataPlane:
             )
         parts = [part for part in request.path.split("/") if part]
         write = (request.method == "PUT" and parts[:1] == ["secrets"]) or (
-            request.method == "POST" and parts[:1] == ["certificates"]
+            request.method == "POST" and parts[:1] in (["certificates"], ["keys"])
         )
         with self._lock:
             limits = self._limits.setdefault(vault.id.lower(), VaultLimits(self._monotonic))
@@ -169,6 +172,8 @@ def _route(call: Call, method: str, parts: list[str]) -> Response:
         "deletedsecrets": _deleted_secrets,
         "certificates": _certificates,
         "deletedcertificates": _deleted_certificates,
+        "keys": _keys,
+        "deletedkeys": _deleted_keys,
     }.get(area)
     answer = handler(call, method, parts[1:]) if handler else None
     if answer is None:
@@ -275,6 +280,43 @@ def _deleted_certificates(call: Call, method: str, parts: list[str]) -> Response
             call.require("recover/action", name, "certificates")
             row = space.recover(name, policy)
             return Response.json(200, certificates.render(host, row, row["versions"][-1], policy))
+    return None
+
+
+def _keys(call: Call, method: str, parts: list[str]) -> Response | None:
+    host, policy, space = call.host, call.policy, call.keys
+    match (method, *parts):
+        case ("GET",):
+            call.require("read", kind="keys")
+            return call.page(space.list(), lambda found: keys.item(host, found, policy, with_version=False))
+        case ("POST", name, "create"):
+            call.require("create/action", name, "keys")
+            return Response.json(200, keys.render(host, space.create(name, call.request.json()), policy))
+        case ("GET", name, "versions"):
+            call.require("read", name, "keys")
+            return call.page(space.versions(name), lambda found: keys.item(host, found, policy, with_version=True))
+        case ("GET", name, *rest) if len(rest) <= 1:
+            call.require("read", name, "keys")
+            return Response.json(200, keys.render(host, space.get(name, *rest), policy))
+        case ("DELETE", name):
+            call.require("delete", name, "keys")
+            return Response.json(200, keys.render(host, space.delete(name, policy), policy))
+    return None
+
+
+def _deleted_keys(call: Call, method: str, parts: list[str]) -> Response | None:
+    host, policy, space = call.host, call.policy, call.keys
+    match (method, *parts):
+        case ("GET", name):
+            call.require("read", name, "keys")
+            return Response.json(200, keys.render(host, space.get_deleted(name), policy))
+        case ("DELETE", name):
+            call.require("purge/action", name, "keys")
+            space.purge(name, policy)
+            return Response.empty(204)
+        case ("POST", name, "recover"):
+            call.require("recover/action", name, "keys")
+            return Response.json(200, keys.render(host, space.recover(name), policy))
     return None
 
 
