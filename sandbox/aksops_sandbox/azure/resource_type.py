@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aksops_sandbox.azure import status as status_table
 from aksops_sandbox.azure.errors import AzureError, not_found
 from aksops_sandbox.azure.ids import ResourceId
+from aksops_sandbox.azure.regions import REGIONS, short
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 
@@ -210,6 +211,13 @@ class ResourceType:
             )
         if self.tracked and not content.get("location"):
             raise AzureError(400, "LocationRequired", f"The location property is required for '{rid.name}'.")
+        if self.tracked and short(content["location"]) not in {"global", *REGIONS}:
+            raise AzureError(
+                400,
+                "LocationNotAvailableForResourceType",
+                f"The provided location '{content['location']}' is not available for resource type '{self.type}'. "
+                f"List of available regions for the resource type is '{','.join(REGIONS)}'.",
+            )
         ctx.check_parent(rid)
 
     @staticmethod
@@ -224,7 +232,7 @@ class ResourceType:
 
     def _resource(self, content: dict[str, Any], rid: ResourceId, old: Resource | None) -> Resource:
         if old is not None and self.tracked and content["location"]:
-            location = _plain(content["location"])
+            location = short(content["location"])
             if old.location and location != old.location:
                 raise AzureError(
                     409,
@@ -238,7 +246,7 @@ class ResourceType:
             id=old.id if old else str(rid),
             name=old.name if old else rid.name,
             type=self.type,
-            location=_plain(location) if location else None,
+            location=short(location) if location else None,
             tags=dict(tags) if tags else ({} if self.tracked else None),
             properties=copy.deepcopy(content.get("properties") or {}),
             body={key: copy.deepcopy(value) for key, value in content.items() if key not in _COMMON},
@@ -313,7 +321,3 @@ def etag_of(resource: Resource) -> str:
     """A weak-free ETag that changes at every write."""
     text = f"{resource.id.lower()}|{resource.internal.get('revision', 0)}"
     return f'"{uuid.UUID(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())}"'
-
-
-def _plain(location: str) -> str:
-    return location.replace(" ", "").lower()

@@ -22,10 +22,12 @@ from aksops_sandbox.services.registry import RegistryService
 from aksops_sandbox.services.servicebus import ServiceBusService
 from aksops_sandbox.services.storage import StorageService
 from aksops_sandbox.services.subscriptions import SubscriptionsService
+from aksops_sandbox.services.tags import TagsService
 
 SERVICES: list[type[Service]] = [
     EntraService,
     SubscriptionsService,
+    TagsService,
     AuthorizationService,
     ChartsService,
     ContainerService,

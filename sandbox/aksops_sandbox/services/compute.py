@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from aksops_sandbox.azure import regions
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
@@ -60,57 +61,67 @@ def _skus(ctx: Any, request: Request, match: re.Match[str]) -> Response:
     """GET .../Microsoft.Compute/skus."""
     ctx.rbac.require(request, "Microsoft.Compute/skus/read", match["scope"])
     asked = re.search(r"location\s+eq\s+'([^']+)'", request.query.get("$filter", ""), re.I)
-    location = ctx.location
-    if asked and asked.group(1).replace(" ", "").lower() != location:
-        return Response.json(200, {"value": []})
-    value = []
-    for name, (family, cores) in sizes().items():
-        _, _, memory, disk, zones, quota = FAMILIES[family]
-        capabilities = {
-            "vCPUs": cores,
-            "vCPUsAvailable": cores,
-            "MemoryGB": cores * memory,
-            "MaxResourceVolumeMB": cores * disk * 1024,
-            "EphemeralOSDiskSupported": disk > 0,
-            "CachedDiskBytes": cores * disk << 30 if disk else 0,
-            "PremiumIO": True,
-            "AcceleratedNetworkingEnabled": True,
-            "EncryptionAtHostSupported": True,
-            "CpuArchitectureType": "x64",
-            "HyperVGenerations": "V1,V2",
-        }
-        restriction = {
-            "type": "Location",
-            "values": [location],
-            "restrictionInfo": {"locations": [location], "zones": list(zones)},
-            "reasonCode": "NotAvailableForSubscription",
-        }
-        value.append(
-            {
-                "resourceType": "virtualMachines",
-                "name": name,
-                "tier": "Standard",
-                "size": name.removeprefix("Standard_"),
-                "family": family,
-                "locations": [location],
-                "locationInfo": [{"location": location, "zones": list(zones), "zoneDetails": []}],
-                "capabilities": [{"name": key, "value": str(item)} for key, item in capabilities.items()],
-                "restrictions": [] if quota else [restriction],
-            }
-        )
-    return Response.json(200, {"value": value})
+    places = [regions.short(asked.group(1))] if asked else list(regions.REGIONS)
+    known = sizes()
+    return Response.json(
+        200,
+        {
+            "value": [
+                _sku(name, *known[name], place, regions.REGIONS[place].zones)
+                for place in places
+                if place in regions.REGIONS
+                for name in known
+            ]
+        },
+    )
+
+
+def _sku(name: str, family: str, cores: int, location: str, zonal: bool) -> dict[str, Any]:
+    _, _, memory, disk, zones, quota = FAMILIES[family]
+    zones = zones if zonal else ()
+    capabilities = {
+        "vCPUs": cores,
+        "vCPUsAvailable": cores,
+        "MemoryGB": cores * memory,
+        "MaxResourceVolumeMB": cores * disk * 1024,
+        "EphemeralOSDiskSupported": disk > 0,
+        "CachedDiskBytes": cores * disk << 30 if disk else 0,
+        "PremiumIO": True,
+        "AcceleratedNetworkingEnabled": True,
+        "EncryptionAtHostSupported": True,
+        "CpuArchitectureType": "x64",
+        "HyperVGenerations": "V1,V2",
+    }
+    restriction = {
+        "type": "Location",
+        "values": [location],
+        "restrictionInfo": {"locations": [location], "zones": list(zones)},
+        "reasonCode": "NotAvailableForSubscription",
+    }
+    return {
+        "resourceType": "virtualMachines",
+        "name": name,
+        "tier": "Standard",
+        "size": name.removeprefix("Standard_"),
+        "family": family,
+        "locations": [location],
+        "locationInfo": [{"location": location, "zones": list(zones), "zoneDetails": []}],
+        "capabilities": [{"name": key, "value": str(item)} for key, item in capabilities.items()],
+        "restrictions": [] if quota else [restriction],
+    }
 
 
 def _usages(ctx: Any, request: Request, match: re.Match[str]) -> Response:
     """GET .../Microsoft.Compute/locations/{location}/usages: vCPUs in use by the clusters' node pools."""
     ctx.rbac.require(request, "Microsoft.Compute/locations/usages/read", match["scope"])
-    if match["location"].lower() != ctx.location:
+    location = match["location"].lower()
+    if location not in regions.REGIONS:
         raise AzureError(400, "LocationNotAvailable", f"The location '{match['location']}' has no compute here.")
     known = sizes()
     used = dict.fromkeys(FAMILIES, 0)
     machines = 0
     for cluster in ctx.store.list(type=CLUSTER):
-        pools = cluster.properties.get("agentPoolProfiles") or []
+        pools = (cluster.properties.get("agentPoolProfiles") or []) if cluster.location == location else []
         for pool in pools:
             count = int(pool.get("count") or 0)
             machines += count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from aksops_sandbox.azure import regions
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.operations import retry_after
 from aksops_sandbox.azure.resource_type import merge
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _SUBSCRIPTION = r"/subscriptions/([^/]+)"
 _GROUP = rf"{_SUBSCRIPTION}/resourcegroups/([^/]+)"
-_LOCATIONS = {"westeurope": ("West Europe", "northeurope"), "northeurope": ("North Europe", "westeurope")}
 _PROVIDERS = (
     "Microsoft.AlertsManagement",
     "Microsoft.Authorization",
@@ -99,17 +99,18 @@ def _tenants(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
 
 def _locations(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
     value = []
-    for name, (display, pair) in _LOCATIONS.items():
+    for name, region in regions.REGIONS.items():
         base = f"/subscriptions/{ctx.principals.subscription_id}/locations"
-        metadata = {"regionType": "Physical", "pairedRegion": [{"name": pair, "id": f"{base}/{pair}"}]}
-        zones = [{"logicalZone": str(zone), "physicalZone": f"{name}-az{zone}"} for zone in (1, 2, 3)]
+        paired = [{"name": region.pair, "id": f"{base}/{region.pair}"}] if region.pair else []
+        count = 3 if region.zones else 0
+        zones = [{"logicalZone": str(zone), "physicalZone": f"{name}-az{zone}"} for zone in range(1, count + 1)]
         value.append(
             {
                 "id": f"{base}/{name}",
                 "name": name,
-                "displayName": display,
+                "displayName": region.display,
                 "type": "Region",
-                "metadata": metadata,
+                "metadata": {"regionType": "Physical", "pairedRegion": paired},
                 "availabilityZoneMappings": zones,
             }
         )
@@ -120,7 +121,7 @@ def _provider_body(ctx: Sandbox, namespace: str) -> dict[str, Any]:
     unregistered = ctx.store.table("unregistered_providers")
     kinds = [kind.type.split("/", 1)[1] for kind in ctx.types.values() if kind.type.startswith(f"{namespace}/")]
     versions = ["2026-04-01", "2025-08-01", "2025-01-01"]
-    locations = [display for display, _ in _LOCATIONS.values()]
+    locations = [region.display for region in regions.REGIONS.values()]
     return {
         "id": f"/subscriptions/{ctx.principals.subscription_id}/providers/{namespace}",
         "namespace": namespace,
@@ -196,12 +197,12 @@ def _put_group(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response
     ctx.rbac.require(request, "Microsoft.Resources/subscriptions/resourceGroups/write", request.path)
     if not re.fullmatch(r"[-\w._()]{1,90}(?<!\.)", name):
         raise bad_request("InvalidResourceGroup", f"The resource group name '{name}' is not valid.")
-    location = str(content.get("location") or "").replace(" ", "").lower()
-    if location not in _LOCATIONS:
+    location = regions.short(str(content.get("location") or ""))
+    if location not in regions.REGIONS:
         raise bad_request(
             "LocationNotAvailableForResourceGroup",
             f"The provided location '{location}' is not available for resource group. List of available regions is "
-            f"'{','.join(_LOCATIONS)}'.",
+            f"'{','.join(regions.REGIONS)}'.",
         )
     group_id = f"/subscriptions/{match.group(1)}/resourceGroups/{name}"
     old = ctx.store.get(group_id)

@@ -7,6 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from aksops_sandbox.azure import regions
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.resource_type import ResourceType, merge
 from aksops_sandbox.azure.store import Resource
@@ -136,6 +137,7 @@ class DeletedVaults:
         self._plane = plane
         self.routes = [
             ("GET", _PREFIX + r"/deletedVaults/?$", self._list),
+            ("GET", _PREFIX + r"/deletedManagedHSMs/?$", self._list_managed_hsms),
             ("GET", _PREFIX + r"/locations/(?P<location>[^/]+)/deletedVaults/(?P<name>[^/]+)/?$", self._get),
             ("POST", _PREFIX + r"/locations/(?P<location>[^/]+)/deletedVaults/(?P<name>[^/]+)/purge/?$", self._purge),
             ("POST", _PREFIX + r"/checkNameAvailability/?$", self._check_name),
@@ -148,7 +150,7 @@ class DeletedVaults:
         if gone is not None and gone["purge"] <= time.time():
             self._forget(ctx, gone)
             gone = None
-        if gone is None or gone["location"] != location.replace(" ", "").lower():
+        if gone is None or gone["location"] != regions.short(location):
             raise AzureError(
                 404, "DeletedVaultNotFound", f"The specified deleted vault '{name}' does not exist in {location}."
             )
@@ -166,6 +168,11 @@ class DeletedVaults:
         ctx.rbac.require(request, "Microsoft.KeyVault/deletedVaults/read", _scope(match))
         rows = [row for row in ctx.store.table(_DELETED).values() if row["purge"] > time.time()]
         return Response.json(200, {"value": [_render(row) for row in rows]})
+
+    def _list_managed_hsms(self, ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
+        """Always empty, since there are no managed HSMs here; `az keyvault list-deleted` asks for both kinds."""
+        ctx.rbac.require(request, "Microsoft.KeyVault/deletedManagedHsms/read", _scope(match))
+        return Response.json(200, {"value": []})
 
     def _purge(self, ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
         ctx.rbac.require(request, "Microsoft.KeyVault/locations/deletedVaults/purge/action", _scope(match))

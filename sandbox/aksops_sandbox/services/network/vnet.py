@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aksops_sandbox.azure import regions
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.resource_type import ResourceType
 from aksops_sandbox.azure.store import Resource
@@ -81,9 +82,8 @@ class Subnet(EmbeddedChild):
         self._delegations(ctx, new, old)
         for endpoint in properties.get("serviceEndpoints") or []:
             endpoint["service"] = shapes.choice(endpoint.get("service"), SERVICE_ENDPOINTS, "serviceEndpoints.service")
-            endpoint.setdefault(
-                "locations", ["westeurope", "northeurope"] if endpoint["service"] == "Microsoft.Storage" else ["*"]
-            )
+            near = [name for name in (parent.location, regions.pair(parent.location)) if name]
+            endpoint.setdefault("locations", near if endpoint["service"] == "Microsoft.Storage" else ["*"])
             endpoint["provisioningState"] = "Succeeded"
         for name, kind in _LINKS.items():
             link = shapes.dig(properties, f"{name}.id")

@@ -7,6 +7,7 @@ import socket
 from re import Match
 from typing import TYPE_CHECKING, Any
 
+from aksops_sandbox.azure import regions
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.engines.postgres.front import Front
@@ -124,15 +125,18 @@ class PostgresqlService(Service):
 
 
 def _capability(location: str) -> dict[str, Any]:
-    if location.replace(" ", "").lower() not in catalog.PAIRED_REGIONS:
+    region = regions.REGIONS.get(regions.short(location))
+    if region is None:
         raise AzureError(400, "LocationNotAvailable", f"PostgreSQL Flexible Server is not offered in '{location}'.")
+    zones = ["1", "2", "3"] if region.zones else []
+    modes = ["SameZone", "ZoneRedundant"] if region.zones else ["SameZone"]
+    zonal, geo = _switch(region.zones), _switch(bool(region.pair))
     editions = [
         {
             "name": tier,
             "defaultSkuName": names[0],
             "supportedServerSkus": [
-                {"name": name, "supportedZones": ["1", "2", "3"], "supportedHaMode": [] if tier == "Burstable" else
-                 ["SameZone", "ZoneRedundant"]}
+                {"name": name, "supportedZones": zones, "supportedHaMode": [] if tier == "Burstable" else modes}
                 for name in names
             ],
             "supportedStorageEditions": [
@@ -154,13 +158,17 @@ def _capability(location: str) -> dict[str, Any]:
         "supportedServerEditions": editions,
         "supportedFeatures": [],
         "fastProvisioningSupported": "Disabled",
-        "geoBackupSupported": "Enabled",
-        "zoneRedundantHaSupported": "Enabled",
-        "zoneRedundantHaAndGeoBackupSupported": "Enabled",
+        "geoBackupSupported": geo,
+        "zoneRedundantHaSupported": zonal,
+        "zoneRedundantHaAndGeoBackupSupported": _switch(region.zones and bool(region.pair)),
         "storageAutoGrowthSupported": "Enabled",
         "onlineResizeSupported": "Enabled",
         "restricted": "Disabled",
     }
+
+
+def _switch(on: bool) -> str:
+    return "Enabled" if on else "Disabled"
 
 
 def _free_address(seed: str, taken: set[str]) -> str:

@@ -37,21 +37,6 @@ STORAGE = {
     32767: ("P80", 20000),
 }
 
-PAIRED_REGIONS = {
-    "westeurope": "northeurope",
-    "northeurope": "westeurope",
-    "eastus": "westus",
-    "westus": "eastus",
-    "eastus2": "centralus",
-    "centralus": "eastus2",
-    "uksouth": "ukwest",
-    "ukwest": "uksouth",
-    "germanywestcentral": "germanynorth",
-    "francecentral": "francesouth",
-    "swedencentral": "swedensouth",
-    "switzerlandnorth": "switzerlandwest",
-}
-
 RESERVED_LOGINS = frozenset(
     {"azure_superuser", "azure_pg_admin", "azuresu", "admin", "administrator", "root", "guest", "public", "postgres"}
 )

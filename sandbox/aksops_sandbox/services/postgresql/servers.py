@@ -6,6 +6,7 @@ import datetime
 import re
 from typing import TYPE_CHECKING, Any
 
+from aksops_sandbox.azure import regions
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.ids import ResourceId
 from aksops_sandbox.azure.resource_type import ResourceType, merge
@@ -390,7 +391,7 @@ def _check_region(new: Resource, source: Resource, mode: str) -> None:
         return
     if source.properties["backup"]["geoRedundantBackup"] != "Enabled":
         raise refuse("GeoRestoreNotSupported", f"The server '{source.name}' has no geo-redundant backup.")
-    paired = catalog.PAIRED_REGIONS.get(source.location or "", "")
+    paired = regions.pair(source.location)
     if new.location != paired:
         raise refuse(
             "InvalidRestoreLocation", f"A geo-restore goes to the paired region of {source.location}, {paired}."

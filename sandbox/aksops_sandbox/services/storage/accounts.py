@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from aksops_sandbox.azure import regions
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.resource_type import ResourceType
 from aksops_sandbox.azure.store import Resource
@@ -30,9 +31,6 @@ _SKUS = (
     "Premium_ZRS",
 )
 _SERVICES = ("dfs", "web", "blob", "queue", "table", "file")
-
-#: The region that geo-redundant accounts replicate to.
-_PAIR = "northeurope"
 
 
 def keys_of_all(ctx: Any) -> dict[str, tuple[str, str]]:
@@ -138,7 +136,11 @@ class StorageAccount(ResourceType):
         for name in ("secondaryLocation", "statusOfSecondary", "secondaryEndpoints"):
             properties.pop(name, None)
         if "G" in replication:
-            properties |= {"secondaryLocation": _PAIR, "statusOfSecondary": "available"}
+            secondary = regions.pair(new.location)
+            if not secondary:
+                message = f"The account type {new.body['sku']['name']} is not available in {new.location}."
+                raise bad_request("AccountTypeNotSupported", message)
+            properties |= {"secondaryLocation": secondary, "statusOfSecondary": "available"}
         if replication.startswith("RA"):
             properties["secondaryEndpoints"] = {
                 name: f"https://{new.name}-secondary.{name}.core.windows.net/" for name in _SERVICES if name != "file"
@@ -250,11 +252,13 @@ def _skus(ctx: Any, request: Request, match: re.Match[str]) -> Response:
             "name": name,
             "tier": name.split("_")[0],
             "kind": kind,
-            "locations": [ctx.location],
+            "locations": [place],
             "capabilities": [],
             "restrictions": [],
         }
+        for place, region in regions.REGIONS.items()
         for name in _SKUS
+        if (region.zones or "ZRS" not in name) and (region.pair or "G" not in name.split("_")[1])
         for kind in (("StorageV2",) if name.startswith("Standard") else ("BlockBlobStorage", "FileStorage"))
     ]
     return Response.json(200, {"value": value})
