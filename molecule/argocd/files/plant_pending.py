@@ -1,4 +1,4 @@
-"""Add to Argo CD's newest Helm release a next one that is pending for ever, as a killed `helm upgrade` leaves it.
+"""Add to Argo CD's newest Helm release a next one that is pending for ever, and an administrator's password.
 
 Reads the cluster's door as JSON from standard input.
 """
@@ -37,6 +37,9 @@ def main() -> None:
         data={"release": base64.b64encode(packed).decode()},
     )
     api.create_namespaced_secret(NAMESPACE, secret)
+    # What argocd-server writes where an administrator may sign in.
+    password = client.V1ObjectMeta(name="argocd-initial-admin-secret")
+    api.create_namespaced_secret(NAMESPACE, client.V1Secret(metadata=password, string_data={"password": "planted"}))
 
 
 main()

@@ -41,6 +41,17 @@ def test_the_archive_holds_the_projects_crds_and_nothing_else_of_it(crds):
     assert [name for name in names if "/files/" in name] == ["argo-cd/files/application-crd.yaml"]
 
 
+def test_an_earlier_version_is_served_too_and_says_so(crds):
+    entries = yaml.safe_load(_get(crds, "/argo-helm/index.yaml").body)["entries"]
+    versions = [entry["version"] for entry in entries["argo-cd"]]
+    assert len(versions) >= 2
+    assert "argocd-apps" in entries
+    archive = _get(crds, f"/argo-helm/argo-cd-{versions[1]}.tgz").body
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as packed:
+        chart = yaml.safe_load(packed.extractfile("argo-cd/Chart.yaml").read())
+    assert chart["version"] == versions[1]
+
+
 def test_the_archive_is_the_same_each_time(crds):
     first = pack("argo-cd", crds)
     pack.cache_clear()
