@@ -200,9 +200,12 @@ TOOLS: tuple[Tool, ...] = (
         "kubeconform",
         "0.8.0",
         GoBuild(
-            "kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}, ("-X main.version=v0.8.0",)
+            "kubeconform",
+            {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
+            ("-X main.version=v0.8.0",),
+            (ModuleFiles("sigs.k8s.io/gateway-api", "config/crd/standard", "crds"),),
         ),
-        "checks of the chart",
+        "checks of charts and manifests",
         probe=("-v",),
     ),
     Tool(
