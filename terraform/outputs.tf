@@ -19,6 +19,7 @@ output "platform" {
     network = {
       vnet_id        = local.vnet_id
       subnet_ids     = local.subnet_ids
+      subnet_ranges  = local.own_network ? var.network.subnets : {}
       nat_gateway_ip = local.own_network ? module.network[0].nat_gateway_ip : null
     }
 

@@ -52,11 +52,17 @@ def variables(home: Home, vantage: str = "inside", account: str = "operator") ->
         "GO_AZURE_SDK_SKIP_POLLING_DELAY": "true",
         "CHECKPOINT_DISABLE": "1",
         "KUBECONFIG": str(home.path / "kubeconfig"),
-        "PATH": os.pathsep.join([*(str(folder) for folder in tools.bin_folders()), os.environ.get("PATH", "")]),
+        "PATH": _path(home, tools),
         **_terraform(tools),
         **_of_vantage(state["environment"], vantage),
     }
     return {name: value for name, value in result.items() if value}
+
+
+def _path(home: Home, tools: Tools) -> str:
+    """The built tools first; the stand-in for kubelogin last, so that a real one is used where there is one."""
+    built = [str(folder) for folder in tools.bin_folders()]
+    return os.pathsep.join([*built, os.environ.get("PATH", ""), str(home.path / "bin")])
 
 
 def _of_vantage(added: dict[str, str], vantage: str) -> dict[str, str]:

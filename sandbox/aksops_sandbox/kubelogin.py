@@ -1,24 +1,46 @@
-"""What kubectl runs for a token in a sandbox's kubeconfig: kubelogin's `spn` mode, with the standard library only.
+"""What kubectl runs for a token: a stand-in for kubelogin in the sandbox's environment, with the standard library only.
 
-    python -m aksops_sandbox.kubelogin SERVER-APPLICATION-ID
+    kubelogin get-token --server-id APPLICATION [...]     prints an ExecCredential
+    kubelogin convert-kubeconfig [...]                    nothing to convert: every login mode signs in alike
 
-Signs in with AZURE_CLIENT_ID, AZURE_CLIENT_SECRET and AZURE_TENANT_ID through the sandbox's proxy, as
-`aksops-sandbox env` sets them, and prints an ExecCredential.
+Whatever login mode a kubeconfig names (`az aks get-credentials` writes the interactive one), it signs in with
+AZURE_CLIENT_ID, AZURE_CLIENT_SECRET and AZURE_TENANT_ID through the sandbox's proxy, as `aksops-sandbox env` sets them.
+A real kubelogin on PATH comes before it.
 """
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
+import shlex
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 
-def main(application: str) -> int:
-    """Print the credential; returns the exit code."""
+def install(folder: Path) -> None:
+    """Put the command `kubelogin` into a folder that the sandbox's environment has on PATH."""
+    command = folder / "kubelogin"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m {__name__} "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one of the commands; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="kubelogin", description="Stand-in of the sandbox for Azure's kubelogin.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    token = commands.add_parser("get-token")
+    token.add_argument("--server-id", required=True)
+    commands.add_parser("convert-kubeconfig")
+    chosen, _ = parser.parse_known_args(argv)
+    return _get_token(chosen.server_id) if chosen.command == "get-token" else 0
+
+
+def _get_token(application: str) -> int:
     missing = [name for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET") if name not in os.environ]
     if missing:
         print(f"{', '.join(missing)} not set: run kubectl in the environment of 'aksops-sandbox env'.", file=sys.stderr)
@@ -50,4 +72,4 @@ def main(application: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main())

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import subprocess
 import time
 import uuid
 from pathlib import Path
@@ -51,6 +52,18 @@ def test_a_cluster_looks_as_on_azure(cluster):
     document = cluster.client.send("GET", f"{issuer}.well-known/openid-configuration").json
     assert document["issuer"] == issuer
     assert cluster.client.send("GET", document["jwks_uri"]).json["keys"][0]["kty"] == "RSA"
+
+
+def test_credentials_that_az_writes_work_with_kubectl(cluster, tmp_path):
+    config = tmp_path / "config"
+    config.write_text(json.dumps(cluster.kubeconfig))
+    # A real kubelogin would come first, and its default mode asks a person.
+    env = {**os.environ, **cluster.client.env, "KUBECONFIG": str(config)}
+    env["PATH"] = os.pathsep.join(reversed(env["PATH"].split(os.pathsep)))
+    for command in (["kubelogin", "convert-kubeconfig", "-l", "azurecli"], ["kubectl", "get", "namespaces"]):
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "kube-system" in done.stdout
 
 
 def test_local_accounts_are_refused(cluster):

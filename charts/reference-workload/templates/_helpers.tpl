@@ -3,7 +3,7 @@
 {{- end -}}
 
 {{- define "workload.serviceAccount" -}}
-{{- default (include "workload.name" .) .Values.serviceAccount.name -}}
+{{- coalesce .Values.serviceAccount.name .Values.platform.serviceAccount (include "workload.name" .) -}}
 {{- end -}}
 
 {{- define "workload.selector" -}}

@@ -109,6 +109,12 @@ def test_the_metadata_service_is_never_reachable(tmp_path):
         assert all("169.254.169.254/32" in block["except"] for block in wide)
 
 
+def test_pods_run_as_the_service_account_that_the_identity_trusts(tmp_path):
+    objects = render(tmp_path, {"platform": {**FACTS, "serviceAccount": "web-sa"}})
+    assert objects["ServiceAccount"]["metadata"]["name"] == "web-sa"
+    assert objects["Deployment"]["spec"]["template"]["spec"]["serviceAccountName"] == "web-sa"
+
+
 @pytest.mark.parametrize(("profile", "kind"), [("agic", "Ingress"), ("gateway", "HTTPRoute")])
 def test_each_ingress_profile_has_its_own_object(tmp_path, profile, kind):
     objects = render(tmp_path, {"ingress": {"profile": profile}})

@@ -7,6 +7,7 @@ import traceback
 from re import Match
 from typing import TYPE_CHECKING, Any
 
+from aksops_sandbox import kubelogin
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.engines.kubernetes import Client
@@ -61,6 +62,7 @@ class ContainerService(Service):
 
     def start(self, ctx: Sandbox) -> None:
         self._fleet = Fleet(ctx)
+        kubelogin.install(ctx.home.sub("bin"))
         threads = []
         for cluster in ctx.store.list(type=CLUSTER):
             if cluster.properties.get("powerState", {}).get("code") == "Stopped":

@@ -80,7 +80,7 @@ def write_for_people(path: Path, running: list[tuple[Resource, ControlPlane]]) -
         "exec": {
             "apiVersion": "client.authentication.k8s.io/v1beta1",
             "command": sys.executable,
-            "args": ["-P", "-m", "aksops_sandbox.kubelogin", AAD_SERVER_APP],
+            "args": ["-P", "-m", "aksops_sandbox.kubelogin", "get-token", "--server-id", AAD_SERVER_APP],
             "interactiveMode": "Never",
             "provideClusterInfo": False,
         }
