@@ -18,6 +18,7 @@ from ansible_collections.aksops.platform.plugins.module_utils._errors import Aks
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql import API_VERSION, SERVER_TYPE, ServerId
 from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, poll
 
+LOCATIONS_API = "2022-12-01"
 ENDPOINTS_API = "2025-01-01"
 DIAGNOSTICS_API = "2021-05-01-preview"
 _BUSY = ("ServerIsBusy", "ServerNotSucceeded", "ServerIsNotReady")
@@ -44,6 +45,11 @@ class Servers:
         """Return its backups, the newest first."""
         found = self._arm.list(f"{server.path}/backups", API_VERSION)
         return sorted(found, key=lambda item: str((item.get("properties") or {}).get("completedTime")), reverse=True)
+
+    def paired_region(self, server: ServerId, name: str) -> str | None:
+        """Return the region that Azure pairs with the one of that name, None where it has none."""
+        locations = self._arm.list(f"/subscriptions/{server.subscription}/locations", LOCATIONS_API)
+        return plans.paired_region(locations, name)
 
     def name_is_free(self, server: ServerId) -> tuple[bool, str]:
         """Return whether no server in Azure has that name, and what Azure says otherwise."""
@@ -304,7 +310,10 @@ class Restore:
     def _preflight(self, source: dict[str, t.Any] | None) -> datetime.datetime | None:
         request = self._request
         backups = self._servers.backups(request.source) if source and request.mode == "backup" else []
-        point = plans.resolve(request, source, backups, self._now())
+        pair = None
+        if source and request.mode == "geo":
+            pair = self._servers.paired_region(request.source, plans.region(source))
+        point = plans.resolve(request, source, backups, self._now(), pair)
         free, words = self._servers.name_is_free(request.target)
         if not free:
             raise AksPlatformError(f"The server name {request.target.name} is taken: {words or 'choose another name.'}")

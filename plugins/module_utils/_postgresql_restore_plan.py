@@ -35,22 +35,7 @@ TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE = (
 TAGS = (TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE)
 PHASES = ("restoring", "configuring", "configured")
 
-#: azcollection, portal and documentation agree: a public and a private server are never restored into each other.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])")
-PAIRED_REGIONS = {
-    "westeurope": "northeurope",
-    "northeurope": "westeurope",
-    "eastus": "westus",
-    "westus": "eastus",
-    "eastus2": "centralus",
-    "centralus": "eastus2",
-    "uksouth": "ukwest",
-    "ukwest": "uksouth",
-    "germanywestcentral": "germanynorth",
-    "francecentral": "francesouth",
-    "swedencentral": "swedensouth",
-    "switzerlandnorth": "switzerlandwest",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +103,11 @@ def resolve(
     source: t.Mapping[str, t.Any] | None,
     backups: t.Sequence[t.Mapping[str, t.Any]],
     now: datetime.datetime,
+    pair: str | None = None,
 ) -> datetime.datetime | None:
     """Return the moment to ask Azure for; None for the modes that have none.
 
+    :param pair: the region that Azure pairs with the source's, None where it has none; asked for the mode geo only.
     :raises AksPlatformError: the request cannot be carried out; one sentence with the allowed values.
     """
     if request.mode == "dropped":
@@ -132,7 +119,7 @@ def resolve(
             f"The source server {request.source.name} does not exist in {request.source.group}; a server that "
             "was dropped within the last five days is restored by mode=dropped."
         )
-    _check_place(request, source)
+    _check_place(request, source, pair)
     earliest, latest = window(source, now)
     if request.mode == "geo":
         return now
@@ -171,9 +158,31 @@ def check_names(request: Request) -> None:
         raise AksPlatformError("mode=backup needs the name of a backup.")
 
 
-def _check_place(request: Request, source: t.Mapping[str, t.Any]) -> None:
-    home = str(source.get("location") or "").replace(" ", "").lower()
-    location = (request.location or "").replace(" ", "").lower()
+def region(server: t.Mapping[str, t.Any]) -> str:
+    """Return the short name of the region that a server is in."""
+    return short_region(server.get("location"))
+
+
+def short_region(text: t.Any) -> str:
+    """Return a region's short name, whichever way it is written."""
+    return str(text or "").replace(" ", "").lower()
+
+
+def paired_region(locations: t.Iterable[t.Mapping[str, t.Any]], name: str) -> str | None:
+    """Return the region that Azure pairs with a region, None where it has none.
+
+    :param locations: the subscription's regions as ARM lists them.
+    """
+    for item in locations:
+        if short_region(item.get("name")) == name:
+            pairs = (item.get("metadata") or {}).get("pairedRegion") or []
+            return short_region(pairs[0].get("name")) if pairs else None
+    return None
+
+
+def _check_place(request: Request, source: t.Mapping[str, t.Any], pair: str | None) -> None:
+    home = region(source)
+    location = short_region(request.location)
     backup = (source.get("properties") or {}).get("backup") or {}
     if request.mode == "geo":
         if backup.get("geoRedundantBackup") != "Enabled":
@@ -181,12 +190,11 @@ def _check_place(request: Request, source: t.Mapping[str, t.Any]) -> None:
                 f"{request.source.name} has no geo-redundant backup, which is decided at creation; it can only be "
                 f"restored in {home}."
             )
-        pair = PAIRED_REGIONS.get(home)
+        if pair is None:
+            raise AksPlatformError(f"Azure pairs {home} with no region, so {request.source.name} has no geo-restore.")
         if not location:
-            raise AksPlatformError(
-                f"mode=geo needs location; the paired region of {home} is {pair or 'not known here'}."
-            )
-        if pair and location != pair:
+            raise AksPlatformError(f"mode=geo needs location; the paired region of {home} is {pair}.")
+        if location != pair:
             raise AksPlatformError(f"A geo-restore goes to the paired region of {home}, {pair}, not to {location}.")
     elif location and location != home:
         raise AksPlatformError(

@@ -62,7 +62,7 @@ geo_redundant:
   returned: when it exists
   type: bool
 paired_region:
-  description: That region, V(null) where it is not known to the collection.
+  description: The region that Azure pairs with the server's, V(null) where it has none.
   returned: when it exists
   type: str
 blockers:
@@ -126,7 +126,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         ],
         "retention_days": backup.get("backupRetentionDays"),
         "geo_redundant": backup.get("geoRedundantBackup") == "Enabled",
-        "paired_region": plans.PAIRED_REGIONS.get(str(server.get("location")).replace(" ", "").lower()),
+        "paired_region": servers.paired_region(server_id, plans.region(server)),
         "restore": ({tag.rsplit("-", 1)[-1]: tags.get(tag) for tag in plans.TAGS} if plans.TAG_ID in tags else None),
     }
     return result

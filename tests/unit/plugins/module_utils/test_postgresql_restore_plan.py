@@ -72,9 +72,21 @@ def test_what_cannot_be_restored_is_refused(change, source, words):
 
 def test_a_geo_restore_goes_to_the_pair_only():
     geo = server(backup={"earliestRestoreDate": "2026-11-20T00:00:00Z", "geoRedundantBackup": "Enabled"})
-    assert plans.resolve(request(mode="geo", location="northeurope"), geo, [], NOW) == NOW
+    assert plans.resolve(request(mode="geo", location="North Europe"), geo, [], NOW, "northeurope") == NOW
     with pytest.raises(AksPlatformError, match="northeurope, not to eastus"):
+        plans.resolve(request(mode="geo", location="eastus"), geo, [], NOW, "northeurope")
+    with pytest.raises(AksPlatformError, match="westeurope with no region"):
         plans.resolve(request(mode="geo", location="eastus"), geo, [], NOW)
+
+
+def test_the_pair_is_what_azure_says():
+    listed = [
+        {"name": "westeurope", "metadata": {"pairedRegion": [{"name": "northeurope"}]}},
+        {"name": "italynorth", "metadata": {"pairedRegion": []}},
+        {"name": "global"},
+    ]
+    assert plans.paired_region(listed, "westeurope") == "northeurope"
+    assert [plans.paired_region(listed, name) for name in ("italynorth", "global", "nowhere")] == [None] * 3
 
 
 @pytest.mark.parametrize(
