@@ -61,6 +61,16 @@ resource "azurerm_resource_group" "this" {
   name     = "rg-${local.name}"
   location = var.location
   tags     = local.tags
+
+  lifecycle {
+    ignore_changes = [
+      # Which PostgreSQL server is in use, which one was before, and a change of it that is under way: a promotion writes
+      # them, and they must outlive every inventory.
+      tags["aksops-postgresql-active"],
+      tags["aksops-postgresql-previous"],
+      tags["aksops-postgresql-change"],
+    ]
+  }
 }
 
 # --- who may do what -------------------------------------------------------------------------------------------------

@@ -313,7 +313,8 @@ variable "postgresql" {
   description = <<-EOT
     PostgreSQL Flexible Server. geo_redundant_backup and network_mode are decided at creation. authentication entra has
     no password at all; password adds one, set once from the ephemeral variable postgresql_administrator_password.
-    name overrides the derived name after a restored server has taken over.
+    name is the server in use after a restored one was promoted; the role `infrastructure` reads it off the resource
+    group's tag aksops-postgresql-active.
   EOT
   type = object({
     name                  = optional(string)

@@ -67,8 +67,10 @@ class KubernetesClient:
     def __repr__(self) -> str:
         return f"KubernetesClient(host={self._host!r})"
 
-    def call(self, path: str, body: t.Any = None, timeout: float = 15) -> tuple[int, t.Any]:
+    def call(self, path: str, body: t.Any = None, timeout: float = 15, *, merge: bool = False) -> tuple[int, t.Any]:
         """Return status and parsed body of a GET, or of a POST where C(body) is given.
+
+        :param merge: C(body) is merged into what is there, by a PATCH.
 
         :raises AksPlatformError: the server was not reached.
         """
@@ -80,12 +82,12 @@ class KubernetesClient:
         try:
             answer = opener(
                 f"{self._host}{path}",
-                method="GET" if body is None else "POST",
+                method="PATCH" if merge else "GET" if body is None else "POST",
                 data=None if body is None else json.dumps(body),
                 headers={
                     "Authorization": f"Bearer {self._token}",
                     "Accept": "application/json",
-                    "Content-Type": "application/json",
+                    "Content-Type": "application/merge-patch+json" if merge else "application/json",
                 },
                 ca_path=self._ca_path,
                 timeout=timeout,

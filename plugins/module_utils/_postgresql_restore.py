@@ -204,7 +204,12 @@ class Servers:
             "name": server.name,
             "properties": {"privateLinkServiceId": server.path, "groupIds": ["postgresqlServer"]},
         }
-        properties = {"subnet": {"id": content["subnet"]}, "privateLinkServiceConnections": [connection]}
+        # Named as Terraform names it: a name is decided at creation, and a promoted server is Terraform's afterwards.
+        properties = {
+            "subnet": {"id": content["subnet"]},
+            "privateLinkServiceConnections": [connection],
+            "customNetworkInterfaceName": f"nic-{action.name}"[:80],
+        }
         body = {"location": content["location"], "tags": content["tags"], "properties": properties}
         self.write("PUT", path, ENDPOINTS_API, body)
         if content["zones"]:

@@ -33,6 +33,11 @@ TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE = (
     f"aksops-restore-{name}" for name in ("source", "mode", "point", "id", "phase")
 )
 TAGS = (TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE)
+#: What a promotion says of the source is not true of its copy.
+TAG_ROLE = "aksops-postgresql-role"
+PROMOTION_TAGS = (TAG_ROLE, "aksops-postgresql-fence")
+#: What a promotion may call a server that is in use, or that it may lead back to.
+KEPT_ROLES = ("candidate", "active", "superseded")
 PHASES = ("restoring", "configuring", "configured")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])")
@@ -252,6 +257,9 @@ def discardable(request: Request, target: t.Mapping[str, t.Any]) -> None:
         raise AksPlatformError(f"The server {name} is no restore of this module's and is not deleted.")
     if tags.get(TAG_SOURCE, "").lower() != request.source.path[-256:].lower():
         raise AksPlatformError(f"The server {name} is a restore of {tags.get(TAG_SOURCE)} and is not deleted.")
+    role = tags.get(TAG_ROLE, "")
+    if role in KEPT_ROLES:
+        raise AksPlatformError(f"The server {name} is {role} in a promotion and is not deleted.")
     if tags.get(TAG_PHASE) not in PHASES:
         raise AksPlatformError(f"The restore {name} is {tags.get(TAG_PHASE)} and is not deleted.")
 
@@ -289,7 +297,12 @@ def body(request: Request, source: t.Mapping[str, t.Any], point: datetime.dateti
     elif request.mode != "geo" and network:
         kept = ("publicNetworkAccess", "delegatedSubnetResourceId", "privateDnsZoneArmResourceId")
         properties["network"] = {key: network[key] for key in kept if network.get(key)}
-    tags = {key: value for key, value in (source.get("tags") or {}).items() if key not in TAGS}
+    redundancy = ((source.get("properties") or {}).get("backup") or {}).get("geoRedundantBackup")
+    if redundancy and request.mode not in ("geo", "dropped"):
+        # Decided at creation, and off unless it is asked for.
+        properties["backup"] = {"geoRedundantBackup": redundancy}
+    foreign = (*TAGS, *PROMOTION_TAGS)
+    tags = {key: value for key, value in (source.get("tags") or {}).items() if key not in foreign}
     content: dict[str, t.Any] = {
         "location": request.location or source.get("location"),
         "tags": {**tags, **request.tags, **restore_tags(request, point, PHASES[0])},

@@ -15,9 +15,11 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.aksops.platform.plugins.module_utils import _auth
+from ansible_collections.aksops.platform.plugins.module_utils import _terraform_adopt as adoption
 from ansible_collections.aksops.platform.plugins.module_utils import _terraform_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils import _terraform_project as project
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_active import TAG_ACTIVE, active_server
 from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import StateBlob
 from ansible_collections.aksops.platform.plugins.module_utils._waiter import poll
 
@@ -41,9 +43,11 @@ def prepare(
 ) -> dict[str, t.Any]:
     """Make the private folder ready for one run and return what the tasks after it need; see module terraform_project.
 
-    :param arm: gives the ARM client; called only in check mode, to see whether the state container exists.
-    :param blob: gives the state blob; called only after a run that was killed.
-    :param run: runs a program in the folder; called only where an earlier run could not store its state.
+    :param arm: gives the ARM client, to see whether the state container exists (in check mode) and which PostgreSQL
+        server is in use.
+    :param blob: gives the state blob; called only after a run that was killed, and after a promotion.
+    :param run: runs a program in the folder; called only where an earlier run could not store its state, and where the
+        state has to follow a promotion.
     :raises AksPlatformError: the folder is in use, or somebody else holds the state.
     """
     main = Path(params["path"])
@@ -81,7 +85,11 @@ def prepare(
     if access.credential:
         project.write_private(folder / project.CREDENTIAL, access.credential)
     subscription = _auth.subscription_id(params, environ)
-    project.write_private(folder / project.INPUTS, json.dumps(params["variables"], indent=1, sort_keys=True))
+    variables = dict(params["variables"])
+    active = "" if params["destroy"] or not params["active_from"] else active_server(arm(), params["active_from"])
+    if active:
+        variables["postgresql"] = {**(variables.get("postgresql") or {}), "name": active}
+    project.write_private(folder / project.INPUTS, json.dumps(variables, indent=1, sort_keys=True))
     if params["ephemeral_variables"]:
         project.write_private(folder / project.EPHEMERAL, json.dumps(params["ephemeral_variables"]))
     settings = project.hcl({**backend, "subscription_id": subscription, **access.backend})
@@ -91,6 +99,8 @@ def prepare(
     initialised = project.initialised(folder, expected)
     if initialised and not check_mode:
         notes += store_errored_state(folder, params["binary"], run)
+    if active and not local:
+        notes += follow(active, params, folder, initialised, arm=arm, blob=blob, run=run, check_mode=check_mode)
     return {
         "path": str(folder),
         "local_state": local,
@@ -109,6 +119,53 @@ def prepare(
         },
         "notes": notes,
     }
+
+
+def follow(
+    active: str,
+    params: dict[str, t.Any],
+    folder: Path,
+    initialised: bool,
+    *,
+    arm: Arm,
+    blob: t.Callable[[], StateBlob],
+    run: Run,
+    check_mode: bool,
+) -> list[str]:
+    """Let the state follow a promotion: forget the old server, take the one in use in; return notes about it.
+
+    Nothing in Azure is changed. Killed in between, the state holds neither, and the plan that follows meets what exists
+    and takes it in like anything else that a killed run has left.
+
+    :raises AksPlatformError: the tag names no server, or this is check mode, which must not write the state.
+    """
+    resources = blob().resources()
+    held = adoption.held_server(resources)
+    if not held or held == active:
+        return []
+    if check_mode:
+        raise AksPlatformError(
+            f"The state still holds the PostgreSQL server {held} while {active} is in use (tag {TAG_ACTIVE}); a run "
+            "without check mode takes the one in use in."
+        )
+    found = adoption.existing(arm(), adoption.successors(resources, held, active))
+    if f"{adoption.MODULE}.{adoption.SERVER}.this" not in found:
+        raise AksPlatformError(
+            f"The tag {TAG_ACTIVE} names the PostgreSQL server {active}, which does not exist: promote one that does, "
+            "or correct the tag."
+        )
+    project.write_private(folder / project.IMPORTS, plans.import_blocks(found))
+    binary = params["binary"]
+    commands = [[binary, "state", "rm", adoption.MODULE]]
+    if not initialised:
+        backend = f"-backend-config={folder / project.BACKEND}"
+        commands.insert(0, [binary, "init", "-input=false", "-no-color", "-reconfigure", backend])
+    for command in commands:
+        code, out, err = run(command)
+        if code:
+            reason = plans.errors(plans.redact(err or out, project.secrets_of(folder)))
+            raise AksPlatformError(f"The state could not be led from {held} to {active}: {reason}")
+    return [f"the state follows the promotion of {active}: forgot {held}, takes {len(found)} resources in"]
 
 
 def store_errored_state(folder: Path, binary: str, run: Run) -> list[str]:

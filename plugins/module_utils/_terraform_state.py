@@ -72,6 +72,12 @@ class StateBlob:
             if not output.get("sensitive")
         }
 
+    def resources(self) -> list[dict[str, t.Any]]:
+        """Return the resources that the state holds, as Terraform writes them; [] without a state."""
+        if self._request("GET", self.url, {}) is None:
+            return []
+        return list(json.loads(self._body).get("resources") or [])
+
     def break_lease(self) -> None:
         """Take the lease away from whoever holds it, at once."""
         self._request("PUT", f"{self.url}?comp=lease", {"x-ms-lease-action": "break", "x-ms-lease-break-period": "0"})

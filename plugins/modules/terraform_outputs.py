@@ -12,6 +12,14 @@ version_added: 0.1.0
 description:
   - Reads the root outputs from the state blob itself. Neither Terraform nor its provider is started.
   - Sensitive outputs are left out.
+options:
+  active_postgresql:
+    description:
+      - Whether C(platform.postgresql) is corrected to the server that is in use, which the tag
+        C(aksops-postgresql-active) of the resource group C(platform.resource_group.id) names.
+        The state may not have followed a promotion yet.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - aksops.platform.terraform_backend
   - aksops.platform.azure_auth
@@ -44,11 +52,16 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _terraform_run
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_active import corrected
 from ansible_collections.aksops.platform.plugins.module_utils._terraform_state import BACKEND_ARG_SPEC, state_blob
 
 
 def argument_spec():
-    return {**_auth.AUTH_ARG_SPEC, "backend": {**BACKEND_ARG_SPEC, "required": True}}
+    return {
+        **_auth.AUTH_ARG_SPEC,
+        "backend": {**BACKEND_ARG_SPEC, "required": True},
+        "active_postgresql": {"type": "bool", "default": False},
+    }
 
 
 def main():
@@ -57,6 +70,8 @@ def main():
     try:
         there = _terraform_run.state_exists(params, os.environ, lambda: _arm.client(params, os.environ))
         outputs = state_blob(params, os.environ).outputs() if there else {}
+        if params["active_postgresql"] and outputs.get("platform"):
+            outputs["platform"] = corrected(outputs["platform"], _arm.client(params, os.environ))
     except AksPlatformError as error:
         fail_from(module, error)
     module.exit_json(changed=False, outputs=outputs)

@@ -53,6 +53,14 @@ options:
     description: Whether the plan is to destroy what the state holds.
     type: bool
     default: false
+  active_from:
+    description:
+      - Id of the resource group whose tag C(aksops-postgresql-active) names the PostgreSQL server in use.
+      - Where it has the tag, the input C(postgresql.name) is set to it. Where the state still holds another server,
+        that one is forgotten with its children, and C(import) blocks take in the one in use.
+        Nothing in Azure is changed.
+    type: str
+    default: ""
   orphan_timeout:
     description: Seconds to wait for a Terraform that outlived the killed run which started it.
     type: int
@@ -65,7 +73,9 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: The folder is scratch space of the run and is written in check mode too; nothing in Azure is.
+    details:
+      - The folder is scratch space of the run and is written in check mode too; nothing in Azure is.
+      - Between a promotion and its adoption into the state it fails in check mode, since a plan needs the state.
   diff_mode:
     support: none
 author:
@@ -154,6 +164,7 @@ def argument_spec():
         binary={"type": "str", "default": "terraform"},
         parallelism={"type": "int", "default": 30},
         destroy={"type": "bool", "default": False},
+        active_from={"type": "str", "default": ""},
         orphan_timeout={"type": "int", "default": 3600},
     )
     return spec

@@ -29,7 +29,7 @@ def ignored() -> set[str]:
     fields = set()
     for file in (ROOT / "terraform").rglob("*.tf"):
         text = re.sub(r"#.*", "", file.read_text(encoding="utf-8"))
-        for block in re.findall(r"ignore_changes\s*=\s*\[((?:[^\[\]]|\[\d+\])*)\]", text):
+        for block in re.findall(r'ignore_changes\s*=\s*\[((?:[^\[\]]|\[\d+\]|\["[^"]*"\])*)\]', text):
             fields |= {part.strip().rsplit(".", 1)[-1] for part in block.split(",") if part.strip()}
     return fields
 

@@ -58,6 +58,17 @@ resource "azurerm_postgresql_flexible_server" "this" {
       high_availability[0].standby_availability_zone,
       # Storage grows by itself and never shrinks.
       storage_mb,
+      # Sent when the server is made, and never again: afterwards the vault's value is set through ARM, on a restored
+      # server too.
+      administrator_password_wo_version,
+      # How the server was restored, and whether a promotion has fenced or replaced it.
+      tags["aksops-restore-source"],
+      tags["aksops-restore-mode"],
+      tags["aksops-restore-point"],
+      tags["aksops-restore-id"],
+      tags["aksops-restore-phase"],
+      tags["aksops-postgresql-fence"],
+      tags["aksops-postgresql-role"],
     ]
   }
 }

@@ -68,6 +68,7 @@ def params(tmp_path):
         "parallelism": 30,
         "destroy": False,
         "orphan_timeout": 1,
+        "active_from": "",
     }
 
 
