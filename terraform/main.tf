@@ -297,7 +297,8 @@ module "storage" {
   public_network_access      = local.public_network_access
   replication_type           = var.storage.replication_type
   delete_retention_days      = var.storage.delete_retention_days
-  containers                 = var.storage.containers
+  # Receipts are kept there whatever else an inventory asks for: drills' trend and gates read them.
+  containers = setunion(var.storage.containers, ["receipts"])
 }
 
 module "service_bus" {

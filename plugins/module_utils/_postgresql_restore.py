@@ -282,6 +282,8 @@ class Restore:
                 return {"phase": "absent", "point": point, "server": None, "existed": False}
             started = time.monotonic()
             content = plans.body(request, source or {"location": request.location}, point)
+            # A server that is deleted and restored again by the same words is another one: older receipts are not its.
+            content["tags"][plans.TAG_ID] += f".{self._now():%Y%m%dT%H%M%SZ}"
             servers.write("PUT", request.target.path, API_VERSION, content)
             self.seconds["provision"] = round(time.monotonic() - started, 1)
         existed = phase != "absent"

@@ -237,7 +237,7 @@ def resume(request: Request, target: t.Mapping[str, t.Any]) -> str:
         raise AksPlatformError(
             f"The server {request.target.name} exists already and is no restore of this module's; choose another name."
         )
-    if tags[TAG_ID] != request.identity:
+    if tags[TAG_ID].partition(".")[0] != request.identity:
         raise AksPlatformError(
             f"The server {request.target.name} is another restore: of {tags.get(TAG_SOURCE)} by mode "
             f"{tags.get(TAG_MODE)} to {tags.get(TAG_POINT)}; choose another name, or repeat that restore."

@@ -300,6 +300,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     }
     if found["server"]:
         result["server"] = describe(found["server"])
+        result["restore_id"] = result["server"]["tags"].get(plans.TAG_ID) or request.identity
     if module._diff:
         result["diff"] = {"before": "", "after": "".join(f"{action}\n" for action in restore.actions)}
     return result
