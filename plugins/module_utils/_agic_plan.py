@@ -23,15 +23,18 @@ Resource = t.Mapping[str, t.Any]
 
 
 def facts(gateway: Resource) -> dict[str, t.Any]:
-    """Return what the role needs to know of a gateway: its subnet, identities, tier, group and certificates."""
+    """Return what the role needs to know of a gateway: subnet, public address, identities, tier, certificates."""
     properties = gateway.get("properties") or {}
     configurations = properties.get("gatewayIPConfigurations") or [{}]
     subnet = ((configurations[0].get("properties") or {}).get("subnet") or {}).get("id")
     identity = gateway.get("identity") or {}
+    frontends = [item.get("properties") or {} for item in properties.get("frontendIPConfigurations") or []]
+    public = [item["publicIPAddress"]["id"] for item in frontends if item.get("publicIPAddress")]
     return {
         "id": gateway.get("id"),
         "resource_group_id": "/".join(str(gateway.get("id")).split("/")[:5]),
         "subnet_id": subnet,
+        "public_ip_id": public[0] if public else None,
         "identity_ids": sorted(identity.get("userAssignedIdentities") or {}),
         "tier": (properties.get("sku") or gateway.get("sku") or {}).get("tier"),
         "operational_state": properties.get("operationalState"),

@@ -319,6 +319,16 @@ class VaultClient:
 
     # -- one request ---------------------------------------------------------------------------------------------------
 
+    def read(self, path: str, what: str, *, missing: bool = False) -> Reply:
+        """GET anything of the vault; 404 is an answer where it may be `missing`."""
+        return self._read("get", path, what, missing=missing)
+
+    def post(self, path: str, content: dict[str, Any], what: str) -> Reply:
+        """POST something that a vault counts as a write."""
+        reply = self._write("set", "POST", path, json.dumps(content).encode(), what)
+        assert isinstance(reply, Reply)
+        return reply
+
     def _read(self, kind: str, path: str, what: str, *, missing: bool = False, wait: bool = True) -> Reply:
         allowed = (404,) if missing else ()
         reply = self._send(kind, "GET", path, None, what, allowed, wait=wait)

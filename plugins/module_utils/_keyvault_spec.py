@@ -115,3 +115,24 @@ INFO_ARG_SPEC: dict[str, Any] = {
     "deleted": {"type": "bool", "default": False},
     "concurrency": {"type": "int", "default": 16},
 }
+
+CERTIFICATES_ARG_SPEC: dict[str, Any] = {
+    "certificates": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "name": {"type": "str", "required": True},
+            "dns_names": {"type": "list", "elements": "str", "default": []},
+            "subject": {"type": "str"},
+            "issuer": {"type": "str", "default": "Self"},
+            # A length, not a key.
+            "key_size": {"type": "int", "choices": [2048, 3072, 4096], "default": 2048, "no_log": False},
+            "validity_months": {"type": "int", "default": 12},
+            "renew_at_percent": {"type": "int", "default": 80},
+            "tags": {"type": "dict", "default": {}},
+        },
+    },
+    "wait_timeout": {"type": "int", "default": 900},
+    "wait_sleep": {"type": "int", "default": 2},
+}

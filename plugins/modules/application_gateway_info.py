@@ -70,6 +70,9 @@ gateway:
     subnet_id:
       description: Resource id of its subnet.
       type: str
+    public_ip_id:
+      description: Resource id of its public address; null where it has none.
+      type: str
     identity_ids:
       description: Resource ids of its user-assigned identities.
       type: list

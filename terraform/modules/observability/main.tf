@@ -26,6 +26,11 @@ resource "azurerm_application_insights" "this" {
   ip_masking_enabled           = true
   daily_data_cap_in_gb         = var.application_insights_daily_cap_gb
   tags                         = var.tags
+
+  lifecycle {
+    # Made without keys. The role azure_monitor turns them on for a collector, whose exporter knows no Entra, and off again.
+    ignore_changes = [local_authentication_enabled]
+  }
 }
 
 locals {

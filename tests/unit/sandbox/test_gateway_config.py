@@ -121,3 +121,38 @@ def test_a_private_address_is_used_when_asked_for():
 )
 def test_only_its_own_class_is_agics(spec, annotations, ours):
     assert gateway_config.is_ours({"metadata": {"annotations": annotations}, "spec": spec}) is ours
+
+
+def complaints(*ingresses, installed=(), secrets=None):
+    gateway = {**GATEWAY, "properties": {"sslCertificates": [{"name": name} for name in installed]}}
+    return gateway_config.complaints(gateway, gateway_config.Cluster(list(ingresses), certificates=secrets or {}))
+
+
+def test_an_ingress_whose_certificate_the_gateway_lacks_is_ignored_by_name():
+    found = complaints(ingress({"appgw-ssl-certificate": "shop"}), installed=["other"])
+    assert [(item.reason, item.ignored) for item in found] == [("NoPreInstalledSslCertificate", True)]
+    assert "pre-installed ssl certificate 'shop'" in found[0].message
+    assert not complaints(ingress({"appgw-ssl-certificate": "shop"}), installed=["shop"])
+
+
+def test_a_redirect_without_a_certificate_is_ignored_by_name():
+    assert [item.reason for item in complaints(ingress({"ssl-redirect": "true"}))] == ["RedirectWithNoTLS"]
+
+
+def test_a_tls_secret_that_is_missing_is_named_and_http_remains():
+    found = complaints(ingress(tls=[{"secretName": "shop-tls"}]))
+    assert [(item.reason, item.ignored) for item in found] == [("SecretNotFound", False)]
+    listener = build(ingress(tls=[{"secretName": "shop-tls"}]))["httpListeners"][0]["properties"]
+    assert listener["protocol"] == "Http"
+
+
+def test_a_tls_secret_becomes_a_certificate_of_the_gateway_and_those_of_others_stay():
+    item = ingress({"ssl-redirect": "true"}, tls=[{"secretName": "shop-tls", "hosts": ["a.example"]}])
+    cluster = gateway_config.Cluster([item], certificates={("shop", "shop-tls"): "UEZY"})
+    held = [{"name": "vault", "properties": {}}, {"name": "cert-shop-old", "properties": {}}]
+    gateway = {**GATEWAY, "properties": {**GATEWAY["properties"], "sslCertificates": held}}
+    collections = gateway_config.build(gateway, cluster)
+    assert names(collections, "sslCertificates") == ["vault", "cert-shop-shop-tls"]
+    protocols = {entry["properties"]["protocol"] for entry in collections["httpListeners"]}
+    assert protocols == {"Http", "Https"}
+    assert len(collections["redirectConfigurations"]) == 1

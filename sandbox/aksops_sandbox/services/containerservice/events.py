@@ -10,9 +10,9 @@ from aksops_sandbox.engines.kubernetes import Client
 from aksops_sandbox.engines.kubernetes.client import path
 
 
-def warn(client: Client, pod: dict[str, Any], reason: str, message: str, component: str) -> None:
-    """Record a Warning on a pod."""
-    metadata = pod["metadata"]
+def warn(client: Client, item: dict[str, Any], reason: str, message: str, component: str) -> None:
+    """Record a Warning on a pod, or on an object that says its kind."""
+    metadata = item["metadata"]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     mark = hashlib.sha256(f"{metadata['uid']}|{message}".encode()).hexdigest()[:16]
     name = f"{metadata['name']}.{mark}"
@@ -29,7 +29,7 @@ def warn(client: Client, pod: dict[str, Any], reason: str, message: str, compone
             "metadata": {"name": name, "namespace": metadata["namespace"]},
             "involvedObject": {
                 "apiVersion": "v1",
-                "kind": "Pod",
+                "kind": item.get("kind") or "Pod",
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],
@@ -37,7 +37,7 @@ def warn(client: Client, pod: dict[str, Any], reason: str, message: str, compone
             "type": "Warning",
             "reason": reason,
             "message": message[:1024],
-            "source": {"component": component, "host": pod["spec"].get("nodeName", "")},
+            "source": {"component": component, "host": item["spec"].get("nodeName", "")},
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

@@ -12,6 +12,9 @@ from typing import Any
 CLASS = "azure-application-gateway"
 _LEGACY_CLASS = "azure/application-gateway"
 _PREFIX = "appgw.ingress.kubernetes.io/"
+_CERTIFICATE = "cert-"
+PASSWORD = "msazure"
+"""of the PFX files that AGIC uploads"""
 MANAGED = (
     "frontendPorts",
     "backendAddressPools",
@@ -21,19 +24,31 @@ MANAGED = (
     "redirectConfigurations",
     "requestRoutingRules",
     "urlPathMaps",
+    "sslCertificates",
 )
-"""collections that AGIC owns whole"""
+"""collections that AGIC writes whole"""
 
 Manifest = dict[str, Any]
 
 
 @dataclass
 class Cluster:
-    """What AGIC reads. services, endpoints: by (namespace, name)."""
+    """What AGIC reads. services, endpoints: by (namespace, name); certificates too: PFX in base64 of a TLS Secret."""
 
     ingresses: list[Manifest]
     services: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     endpoints: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    certificates: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """An Event on an Ingress. ignored: the Ingress is left out of the gateway whole."""
+
+    ingress: Manifest
+    reason: str
+    message: str
+    ignored: bool
 
 
 @dataclass(frozen=True)
@@ -49,11 +64,60 @@ def is_ours(ingress: Manifest) -> bool:
     return ingress["spec"].get("ingressClassName") == CLASS or legacy == _LEGACY_CLASS
 
 
+def complaints(gateway: Manifest, cluster: Cluster) -> list[Complaint]:
+    """What AGIC says of Ingress objects that it cannot carry out, in its words."""
+    installed = {entry["name"] for entry in gateway["properties"].get("sslCertificates") or []}
+    name = gateway["id"].rsplit("/", 1)[-1]
+    found = []
+    for ingress in cluster.ingresses:
+        metadata, options = ingress["metadata"], _options(ingress)
+        label = f"{metadata['namespace']}/{metadata['name']}"
+        certificate = options.get("appgw-ssl-certificate")
+        if certificate is not None and certificate not in installed:
+            message = (
+                f"ignoring Ingress {label} as it requires Application Gateway {name} to have pre-installed ssl "
+                f"certificate '{certificate}'"
+            )
+            found.append(Complaint(ingress, "NoPreInstalledSslCertificate", message, True))
+        elif options.get("ssl-redirect") == "true" and certificate is None and not _secrets(ingress):
+            message = (
+                f"ignoring Ingress {label} as it has an invalid spec. It is annotated with ssl-redirect: true but is "
+                "missing a TLS secret or 'appgw.ingress.kubernetes.io/appgw-ssl-certificate' annotation. Please add a "
+                "TLS secret/annotation or remove ssl-redirect annotation"
+            )
+            found.append(Complaint(ingress, "RedirectWithNoTLS", message, True))
+        for secret in _secrets(ingress):
+            if (metadata["namespace"], secret) not in cluster.certificates:
+                message = f"Unable to find the secret associated to secretId: [{metadata['namespace']}/{secret}]"
+                found.append(Complaint(ingress, "SecretNotFound", message, False))
+    return found
+
+
+def certificate_name(namespace: str, secret: str) -> str:
+    """Name on the gateway of the certificate of a TLS Secret."""
+    return f"{_CERTIFICATE}{namespace}-{secret}"
+
+
+def _options(ingress: Manifest) -> dict[str, str]:
+    annotations = ingress["metadata"].get("annotations") or {}
+    return {key.removeprefix(_PREFIX): value for key, value in annotations.items() if key.startswith(_PREFIX)}
+
+
+def _secrets(ingress: Manifest) -> list[str]:
+    return [entry["secretName"] for entry in ingress["spec"].get("tls") or [] if entry.get("secretName")]
+
+
 class _Builder:
     def __init__(self, gateway: Manifest, cluster: Cluster) -> None:
         self._id = gateway["id"]
         self._cluster = cluster
         self._items: dict[str, dict[str, Manifest]] = {name: {} for name in MANAGED}
+        # Certificates of others stay; those of TLS Secrets come back below as long as an Ingress names them.
+        self._items["sslCertificates"] = {
+            entry["name"]: entry
+            for entry in gateway["properties"].get("sslCertificates") or []
+            if not entry["name"].startswith(_CERTIFICATE)
+        }
         self._frontends = gateway["properties"]["frontendIPConfigurations"]
         self._add("backendAddressPools", "defaultaddresspool", {"backendAddresses": []})
         self._probe("defaultprobe-Http", {}, "localhost", 80)
@@ -78,16 +142,13 @@ class _Builder:
         return {name: list(items.values()) for name, items in self._items.items()}
 
     def _ingress(self, ingress: Manifest) -> None:
-        metadata = ingress["metadata"]
-        options = {
-            key.removeprefix(_PREFIX): value
-            for key, value in (metadata.get("annotations") or {}).items()
-            if key.startswith(_PREFIX)
-        }
-        certificate = options.get("appgw-ssl-certificate", "")
+        options = _options(ingress)
+        annotated = options.get("appgw-ssl-certificate", "")
         for rule in ingress["spec"].get("rules") or []:
             host = rule.get("host", "")
             paths = (rule.get("http") or {}).get("paths") or []
+            # The annotation counts only where no TLS Secret serves the host.
+            certificate = self._uploaded(ingress, host) or annotated
             backends = [(path, self._backend(ingress, path["backend"], options, host)) for path in paths]
             if certificate:
                 listener = self._listener(host, 443, "Https", options, certificate)
@@ -98,6 +159,22 @@ class _Builder:
             else:
                 listener = self._listener(host, 80, "Http", options, "")
                 self._route(listener, backends, options)
+
+    def _uploaded(self, ingress: Manifest, host: str) -> str:
+        """The certificate that AGIC makes of the Ingress's TLS Secret for a host, or of the one for any host."""
+        namespace = ingress["metadata"]["namespace"]
+        by_host: dict[str, str] = {}
+        for entry in ingress["spec"].get("tls") or []:
+            secret = entry.get("secretName")
+            if secret and (namespace, secret) in self._cluster.certificates:
+                by_host |= dict.fromkeys(entry.get("hosts") or [""], secret)
+        secret = by_host.get(host, by_host.get("", ""))
+        if not secret:
+            return ""
+        name = certificate_name(namespace, secret)
+        data = {"data": self._cluster.certificates[namespace, secret], "password": PASSWORD}
+        self._add("sslCertificates", name, data)
+        return name
 
     def _backend(self, ingress: Manifest, backend: Manifest, options: dict[str, str], host: str) -> _Backend:
         namespace, ingress_name = ingress["metadata"]["namespace"], ingress["metadata"]["name"]

@@ -6,12 +6,17 @@ Like the add-on, it writes when something in the cluster changed and does not un
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from aksops_sandbox.engines.kubernetes import Client, KubernetesError
 from aksops_sandbox.engines.kubernetes.client import path
@@ -31,7 +36,8 @@ _JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
 _ASSIGN = "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action"
 _EVERY = 2.0
 _AFTER_FAILURE = 10.0
-_VOLATILE = {"etag", "type", "id", "provisioningState", "httpListeners"}
+# What ARM adds, and what it takes and never shows.
+_VOLATILE = {"etag", "type", "id", "provisioningState", "httpListeners", "data", "password"}
 
 
 class GatewayError(Exception):
@@ -47,6 +53,8 @@ class GatewayController:
         self._client = client
         self._ended = threading.Event()
         self._applied = ""
+        self._uploaded = "[]"
+        self._bundles: dict[tuple[str, str], tuple[str, str]] = {}
         self._thread = threading.Thread(target=self._run, name="application gateway controller", daemon=True)
 
     def start(self) -> None:
@@ -83,8 +91,14 @@ class GatewayController:
             return
         identity = profile["identity"]
         gateway = self._ask(identity, "GET", gateway_id)
+        complaints = gateway_config.complaints(gateway, wanted)
+        for complaint in complaints:
+            self._complain_of(complaint)
+        ignored = [complaint.ingress for complaint in complaints if complaint.ignored]
+        wanted.ingresses = [ingress for ingress in wanted.ingresses if ingress not in ignored]
         collections = gateway_config.build(gateway, wanted)
-        if self._differs(gateway["properties"], collections):
+        uploaded = repr(sorted(wanted.certificates.items()))
+        if self._differs(gateway["properties"], collections) or uploaded != self._uploaded:
             self._check_links(identity, gateway)
             gateway["properties"] |= collections
             for entry in gateway["properties"]["frontendIPConfigurations"]:
@@ -97,7 +111,9 @@ class GatewayController:
             }
             self._ask(identity, "PUT", gateway_id, gateway)
         self._publish(gateway, wanted.ingresses)
-        self._applied = digest
+        self._uploaded = uploaded
+        if not complaints:
+            self._applied = digest
 
     def _read_cluster(self) -> gateway_config.Cluster:
         ingresses = [
@@ -108,12 +124,31 @@ class GatewayController:
         found = gateway_config.Cluster(sorted(ingresses, key=lambda item: str(item["metadata"])))
         for ingress in ingresses:
             namespace = ingress["metadata"]["namespace"]
+            for entry in ingress["spec"].get("tls") or []:
+                if entry.get("secretName"):
+                    self._read_certificate(found, namespace, entry["secretName"])
             for rule in ingress["spec"].get("rules") or []:
                 for entry in (rule.get("http") or {}).get("paths") or []:
                     name = entry["backend"]["service"]["name"]
                     if (namespace, name) not in found.services:
                         self._read_service(found, namespace, name)
         return found
+
+    def _read_certificate(self, found: gateway_config.Cluster, namespace: str, name: str) -> None:
+        """The PFX of a TLS Secret; none where there is no such Secret or its content is no key and certificate."""
+        data = (self._client.get(path("v1", "secrets", namespace, name)) or {}).get("data") or {}
+        try:
+            key = serialization.load_pem_private_key(base64.b64decode(data["tls.key"]), None)
+            chain = x509.load_pem_x509_certificates(base64.b64decode(data["tls.crt"]))
+        except (KeyError, ValueError, TypeError):
+            return
+        # The bytes of a PFX differ each time, so the digest that decides is the Secret's own.
+        digest = hashlib.sha256(f"{data['tls.key']} {data['tls.crt']}".encode()).hexdigest()
+        if self._bundles.get((namespace, name), ("",))[0] != digest:
+            lock = serialization.BestAvailableEncryption(gateway_config.PASSWORD.encode())
+            bundle = pkcs12.serialize_key_and_certificates(name.encode(), key, chain[0], chain[1:], lock)  # type: ignore[arg-type]
+            self._bundles[namespace, name] = (digest, base64.b64encode(bundle).decode())
+        found.certificates[namespace, name] = self._bundles[namespace, name][1]
 
     def _read_service(self, found: gateway_config.Cluster, namespace: str, name: str) -> None:
         service = self._client.get(path("v1", "services", namespace, name))
@@ -206,17 +241,23 @@ class GatewayController:
                 return str(found.properties.get("ipAddress") or "") if found else ""
         return ""
 
-    def _complain(self, message: str) -> None:
+    def _complain_of(self, complaint: gateway_config.Complaint) -> None:
+        """An Event on the Ingress and one on AGIC's pod."""
+        source = "azure/application-gateway"
+        warn(self._client, {**complaint.ingress, "kind": "Ingress"}, complaint.reason, complaint.message, source)
+        self._complain(complaint.message, complaint.reason)
+
+    def _complain(self, message: str, reason: str = "FailedApplyingAppGwConfig") -> None:
         """An Event on AGIC's pod, as AGIC writes it."""
         pods = self._client.list(path("v1", "pods", "kube-system"), labelSelector="app=ingress-appgw")
         for pod in pods[:1]:
-            warn(self._client, pod, "FailedApplyingAppGwConfig", message, "azure/application-gateway")
+            warn(self._client, pod, reason, message, "azure/application-gateway")
 
 
 def _plain(ingress: dict[str, Any]) -> dict[str, Any]:
     """An Ingress without what changes by itself."""
     metadata = ingress["metadata"]
-    kept = {key: metadata[key] for key in ("name", "namespace", "annotations") if key in metadata}
+    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "annotations") if key in metadata}
     return {"metadata": kept, "spec": ingress["spec"]}
 
 

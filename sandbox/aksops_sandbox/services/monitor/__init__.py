@@ -11,6 +11,7 @@ from aksops_sandbox.services.monitor import (
     diagnostics,
     ingestion,
     query,
+    workbooks,
     workspaces,
 )
 
@@ -39,6 +40,7 @@ class MonitorService(Service):
             alerts.ActivityLogAlert(),
             alerts.PrometheusRuleGroup(),
             alerts.SmartDetectorRule(),
+            workbooks.Workbook(),
         ]
         self.arm_routes = [*workspaces.ROUTES, *components.ROUTES, *diagnostics.ROUTES]
         self.hosts = [

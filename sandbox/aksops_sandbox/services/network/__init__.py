@@ -6,7 +6,7 @@ from typing import Any
 
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services.base import Service
-from aksops_sandbox.services.network import dns, gateway, private_link, public, security, vnet
+from aksops_sandbox.services.network import dns, gateway, private_link, public, public_dns, security, vnet
 
 __all__ = ["NetworkService"]
 
@@ -35,6 +35,8 @@ class NetworkService(Service):
             dns.PrivateZone(),
             dns.ZoneLink(),
             *(dns.RecordSet(kind) for kind in dns.RECORDS),
+            public_dns.PublicZone(),
+            *(public_dns.PublicRecordSet(kind) for kind in public_dns.RECORDS),
         ]
         self.arm_routes = [
             *private_link.ROUTES,

@@ -10,7 +10,7 @@ from aksops_sandbox.azure.resource_type import ResourceType, etag_of, stamp
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
-from aksops_sandbox.services.network import addressing, backend_health
+from aksops_sandbox.services.network import addressing, backend_health, gateway_certificates
 
 GATEWAY = "Microsoft.Network/applicationGateways"
 WAF_POLICY = "Microsoft.Network/applicationGatewayWebApplicationFirewallPolicies"
@@ -98,6 +98,7 @@ class ApplicationGateway(ResourceType):
         self._rules(new)
         self._own_references(new)
         self._firewall(ctx, new)
+        gateway_certificates.check(ctx, new)
         shapes.computed(new, old, resourceGuid=shapes.guid, operationalState="Running")
         properties["defaultPredefinedSslPolicy"] = "AppGwSslPolicy20220101"
 
