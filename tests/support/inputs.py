@@ -89,5 +89,7 @@ ROLES: dict[str, dict[str, Any]] = {
         "azure_monitor_workspace_id": CLUSTER.replace(
             "ContainerService/managedClusters/aks-shop", "OperationalInsights/workspaces/log"
         ),
+        "azure_monitor_telemetry_mode": "collector",
+        "azure_monitor_collector_namespace": "shop",
     },
 }
