@@ -29,6 +29,7 @@ class Admin:
             "/ledger": self._ledger,
             "/fault": self._fault,
             "/rbac-delay": self._rbac_delay,
+            "/policy-delay": self._policy_delay,
         }
         try:
             command = commands.get(request.path)
@@ -72,6 +73,11 @@ class Admin:
         if request.method == "POST":
             self._ctx.rbac.delay = float(request.json()["seconds"])
         return {"seconds": self._ctx.rbac.delay}
+
+    def _policy_delay(self, request: Request) -> dict[str, float]:
+        if request.method == "POST":
+            self._ctx.policy_delay = float(request.json()["seconds"])
+        return {"seconds": self._ctx.policy_delay}
 
 
 class NotRunningError(Exception):

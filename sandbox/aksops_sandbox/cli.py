@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("--limit", type=int, default=10_000, help="only the newest N")
     ledger.add_argument("--last", action="store_true", help="print the newest serial number only")
     fault = command("fault", _fault, "list, add or clear injected faults")
-    fault.add_argument("kind", nargs="?", help="latency, status, reset, lost, timeout, rbac-delay or clear")
+    fault.add_argument("kind", nargs="?", help="latency, status, reset, lost, timeout, rbac-delay, policy-delay, clear")
     fault.add_argument("--host", default="*", help="shell pattern")
     fault.add_argument("--path", default="*", help="shell pattern")
     fault.add_argument("--method", default="*", help="shell pattern")
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--status", type=int, default=503, help="status code to answer")
     fault.add_argument("--count", type=int, default=0, help="end after so many hits")
     fault.add_argument("--retry-after", type=int, help="seconds to send as Retry-After")
-    fault.add_argument("--seconds", type=float, default=0.0, help="for rbac-delay")
+    fault.add_argument("--seconds", type=float, default=0.0, help="for rbac-delay and policy-delay")
     fault.add_argument("--seed", type=int, help="make the choice of hit requests repeatable")
     logs = command("logs", _logs, "print the end of a log")
     logs.add_argument("name", nargs="?", default="server", help="log name; 'list' names them")
@@ -208,13 +208,14 @@ def _ledger(home: Home, options: argparse.Namespace) -> int:
 
 
 def _fault(home: Home, options: argparse.Namespace) -> int:
-    if options.kind == "rbac-delay":
-        admin.call(home.admin_socket, "POST", "rbac-delay", {"seconds": options.seconds})
+    delays = ("rbac-delay", "policy-delay")
+    if options.kind in delays:
+        admin.call(home.admin_socket, "POST", options.kind, {"seconds": options.seconds})
     if options.kind == "clear":
         admin.call(home.admin_socket, "DELETE", "fault")
     if options.seed is not None:
         admin.call(home.admin_socket, "POST", "fault", {"seed": options.seed})
-    if options.kind not in {None, "clear", "rbac-delay"}:
+    if options.kind not in {None, "clear", *delays}:
         rule = {name: getattr(options, name) for name in ("kind", "host", "path", "method", "rate", "status", "count")}
         rule |= {"milliseconds": options.ms, "retry_after": options.retry_after}
         admin.call(home.admin_socket, "POST", "fault", rule)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aksops_sandbox.azure.resource_type import ResourceType
     from aksops_sandbox.http.router import Router
     from aksops_sandbox.services.base import Service
+    from aksops_sandbox.services.policy.agent import PolicyAgent
     from aksops_sandbox.tools import Tools
 
 _OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
@@ -43,6 +44,8 @@ class Sandbox:
         tunnels: host -> loopback address of what is passed through as raw TCP (API servers).
         oidc_issuers: issuer -> function that returns its key set, for federated credentials.
         admin_commands: commands that services add to the sandbox's own API.
+        policy_delay: seconds that a policy assignment, or its end, takes to count in a cluster.
+        policy_agents: cluster id in lower case -> its Azure Policy add-on.
         environment: variables that services add to what `aksops-sandbox env` prints.
     """
 
@@ -71,6 +74,8 @@ class Sandbox:
         self.oidc_issuers: dict[str, Callable[[], dict[str, Any]]] = {}
         self.admin_commands: dict[str, Callable[[Sandbox, Any], Any]] = {}
         self.environment: dict[str, str] = {}
+        self.policy_delay = 3.0
+        self.policy_agents: dict[str, PolicyAgent] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._locks_lock = threading.Lock()
         self.services: list[Service] = []

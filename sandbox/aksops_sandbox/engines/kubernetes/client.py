@@ -41,6 +41,8 @@ _KINDS: dict[str, tuple[str, bool]] = {
     "Service": ("services", True),
     "ServiceAccount": ("serviceaccounts", True),
     "StorageClass": ("storageclasses", False),
+    "ValidatingAdmissionPolicy": ("validatingadmissionpolicies", False),
+    "ValidatingAdmissionPolicyBinding": ("validatingadmissionpolicybindings", False),
     "ValidatingWebhookConfiguration": ("validatingwebhookconfigurations", False),
 }
 
@@ -116,10 +118,21 @@ class Client:
         content_type: str = "application/json",
     ) -> Any:
         """Send one request; returns the decoded answer. Raises KubernetesError or OSError."""
+        return self._send(method, target, body, query, {"Content-Type": content_type})[0]
+
+    def warnings(self, target: str, body: dict[str, Any], user: str) -> list[str]:
+        """What the API server warns of when a user replaces an object by this one; nothing is stored."""
+        headers = {"Impersonate-User": user, "Impersonate-Group": "system:masters"}
+        answer = self._send("PUT", target, body, {"dryRun": "All"}, headers)[1]
+        return [_unquoted(text) for name, text in answer if name.lower() == "warning"]
+
+    def _send(
+        self, method: str, target: str, body: Any, query: dict[str, Any] | None, extra: dict[str, str]
+    ) -> tuple[Any, list[tuple[str, str]]]:
         if query:
             target = f"{target}?{urlencode(query)}"
         payload = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **extra}
         for attempt in (1, 2):  # an idle connection may have been closed by a restart of the server
             connection = self._connection()
             try:
@@ -131,7 +144,7 @@ class Client:
                 self._forget()
                 if attempt == 2:
                     raise OSError(f"the API server does not answer {method} {target}: {error}") from error
-        return _decode(response.status, data)
+        return _decode(response.status, data), response.getheaders()
 
     def ready(self) -> bool:
         """True once /readyz says so."""
@@ -233,3 +246,9 @@ def _decode(status: int, data: bytes) -> Any:
     if status >= 400:
         raise KubernetesError(status, content.get("reason") or "Unknown", content.get("message") or "")
     return content
+
+
+def _unquoted(warning: str) -> str:
+    """The text of a Warning header: `299 - "text"`."""
+    text = warning.split(" ", 2)[-1].removeprefix('"').removesuffix('"')
+    return text.replace('\\"', '"')

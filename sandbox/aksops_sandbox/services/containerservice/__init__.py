@@ -13,6 +13,7 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.engines.kubernetes import Client
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services.base import Service
+from aksops_sandbox.services.policy.agent import PolicyAgent
 from aksops_sandbox.tools import KUBERNETES_VERSION
 
 from . import kubeconfigs
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from aksops_sandbox.sandbox import Sandbox
 
-Player = ImagePulls | SecretsStore | GatewayController
+Player = ImagePulls | SecretsStore | GatewayController | PolicyAgent
 
 _MINOR = ".".join(KUBERNETES_VERSION.split(".")[:2])
 _ID = r"(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ContainerService/managedClusters/[^/]+"
@@ -97,22 +98,25 @@ class ContainerService(Service):
         with self._lock:
             if cluster.id.lower() not in self._players:
                 client = self.fleet.client(cluster.id)
+                agent = ctx.policy_agents[cluster.id.lower()] = PolicyAgent(ctx, cluster.id, client)
                 players: list[Player] = [
                     ImagePulls(ctx, cluster.id, client),
                     SecretsStore(ctx, cluster.id, client),
                     GatewayController(ctx, cluster.id, client),
+                    agent,
                 ]
                 self._players[cluster.id.lower()] = players
                 for player in players:
                     player.start()
         self.write_kubeconfig(ctx)
 
-    def unfollow(self, cluster: Resource) -> None:
+    def unfollow(self, ctx: Sandbox, cluster: Resource) -> None:
         """Stop them."""
         with self._lock:
             players = self._players.pop(cluster.id.lower(), [])
         for player in players:
             player.stop()
+        ctx.policy_agents.pop(cluster.id.lower(), None)
 
     def write_kubeconfig(self, ctx: Sandbox) -> None:
         """Keep the file that KUBECONFIG names, with a context for each running cluster."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
 
-from . import addons, components, defaults, kubeconfigs, nodes, validation, workload_identity
+from . import addons, api_versions, components, defaults, kubeconfigs, nodes, validation, workload_identity
 from .fleet import Fleet, hosts, issuer
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 CLUSTER = "Microsoft.ContainerService/managedClusters"
 POOL = f"{CLUSTER}/agentPools"
 _BUSY = {"Creating", "Updating", "Deleting", "Starting", "Stopping", "Upgrading"}
+
+
+def _as_of(response: Response, request: Request) -> Response:
+    """The answer as the request's api-version shows it."""
+    if response.status < 300 and response.body and api_versions.unknown(request.api_version):
+        content = json.loads(response.body)
+        for cluster in content.get("value") or [content]:
+            api_versions.trim(cluster, request.api_version)
+        response.body = json.dumps(content).encode()
+    return response
 
 
 def refuse_busy(resource: Resource | None) -> None:
@@ -60,9 +71,19 @@ class ManagedCluster(ResourceType):
 
     # Verbs -----------------------------------------------------------------------------------------------------------
 
+    def get(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
+        return _as_of(super().get(ctx, request, rid), request)
+
+    def list(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
+        return _as_of(super().list(ctx, request, rid), request)
+
     def put(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
+        """A PUT replaces the cluster: what the caller's api-version does not know is lost."""
         refuse_busy(ctx.store.get(str(rid)))
-        return super().put(ctx, request, rid)
+        content = request.json()
+        if isinstance(content, dict):
+            request.body = json.dumps(api_versions.trim(content, request.api_version)).encode()
+        return _as_of(super().put(ctx, request, rid), request)
 
     def patch(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
         """PATCH of a managed cluster changes tags and nothing else."""
@@ -70,7 +91,7 @@ class ManagedCluster(ResourceType):
         content = request.json()
         if set(content) - {"tags"}:
             raise AzureError(400, "InvalidParameter", "PATCH of a managed cluster takes tags only.")
-        return super().patch(ctx, request, rid)
+        return _as_of(super().patch(ctx, request, rid), request)
 
     def delete(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
         refuse_busy(ctx.store.get(str(rid)))
@@ -135,7 +156,7 @@ class ManagedCluster(ResourceType):
         return content
 
     def remove(self, ctx: Sandbox, resource: Resource) -> None:
-        self._service.unfollow(resource)
+        self._service.unfollow(ctx, resource)
         self._fleet.discard(resource)
         self._service.write_kubeconfig(ctx)
         subscription = "/".join(resource.id.split("/")[:3])
@@ -257,7 +278,7 @@ class ManagedCluster(ResourceType):
         def work() -> None:
             try:
                 if code == "Stopped":
-                    self._service.unfollow(cluster)
+                    self._service.unfollow(ctx, cluster)
                     self._fleet.stop(cluster)
                 else:
                     self.converge(ctx, cluster)

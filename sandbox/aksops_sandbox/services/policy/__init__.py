@@ -13,12 +13,8 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services import shapes
 from aksops_sandbox.services.base import Service
-from aksops_sandbox.services.policy import catalog
-
-ASSIGNMENT = "Microsoft.Authorization/policyAssignments"
-EXEMPTION = "Microsoft.Authorization/policyExemptions"
-DEFINITION = "Microsoft.Authorization/policyDefinitions"
-SET_DEFINITION = "Microsoft.Authorization/policySetDefinitions"
+from aksops_sandbox.services.policy import catalog, states
+from aksops_sandbox.services.policy.constraints import ASSIGNMENT, DEFINITION, EXEMPTION, SET_DEFINITION
 
 
 def _scope_of(resource: Resource) -> str:
@@ -41,12 +37,12 @@ def _built_in(item: catalog.BuiltIn) -> dict[str, Any]:
     if item.members:
         properties["policyDefinitions"] = [
             {
-                "policyDefinitionReferenceId": f"member{position}",
+                "policyDefinitionReferenceId": reference,
                 "policyDefinitionId": f"/providers/{DEFINITION}/{member}",
                 "definitionVersion": f"{catalog.definition(member).version.split('.')[0]}.*.*",
-                "parameters": {"effect": {"value": "[parameters('effect')]"}},
+                "parameters": {name: {"value": value} for name, value in passed.items()},
             }
-            for position, member in enumerate(item.members)
+            for reference, member, passed in item.members
         ]
     else:
         properties["mode"] = item.mode
@@ -190,6 +186,12 @@ class PolicyDefinition(ResourceType):
                     "InvalidPolicyRule", f"The rule of policy definition '{new.name}' needs 'if' and 'then'."
                 )
             properties.setdefault("mode", "All")
+            if str(properties["mode"]).lower().startswith("microsoft.kubernetes"):
+                message = (
+                    f"The sandbox runs no Rego and no templates of others, so policy definition '{new.name}' would "
+                    "never count in a cluster: use a built-in definition, or try it in Azure."
+                )
+                raise AzureError(501, "NotImplementedInSandbox", message)
         else:
             for member in properties.get("policyDefinitions") or []:
                 _parameters_of(ctx, member.get("policyDefinitionId") or "", new)
@@ -281,7 +283,7 @@ _PROVIDER = r"/providers/Microsoft\.Authorization"
 
 
 class PolicyService(Service):
-    """Control plane of Azure Policy. Nothing is evaluated: compliance states are not served."""
+    """Control plane of Azure Policy, and the compliance of clusters. Policies on ARM resources are not evaluated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -296,4 +298,5 @@ class PolicyService(Service):
             ("GET", rf"{_PROVIDER}/{_KIND}/(?P<name>[^/]+)", _read_built_in),
             ("GET", rf"(?P<scope>/subscriptions/[^/]+)?{_PROVIDER}/{_KIND}", _list),
             ("GET", rf"(?P<scope>/subscriptions/[^/]+){_PROVIDER}/{_KIND}/(?P<name>[^/]+)", _read_here),
+            *states.ROUTES,
         ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import members
+from .members import Member
+
 _KUBERNETES_DATA = "Microsoft.Kubernetes.Data"
 _EXCLUDED = ["kube-system", "gatekeeper-system", "azure-arc", "azure-extensions-usage-system"]
 _EFFECTS = ["Audit", "Deny", "Disabled"]
@@ -34,7 +37,7 @@ class BuiltIn:
     name: str
     version: str
     parameters: dict[str, Any] = field(default_factory=dict)
-    members: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
     mode: str = _KUBERNETES_DATA
     category: str = "Kubernetes"
 
@@ -70,23 +73,6 @@ def _resource(id: str, name: str, category: str, effects: list[str], version: st
 
 _AUDIT_DENY = ["Audit", "Deny", "Disabled"]
 _MDVM = "powered by Microsoft Defender Vulnerability Management"
-_CAPABILITIES = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FSETID",
-    "FOWNER",
-    "MKNOD",
-    "NET_RAW",
-    "SETGID",
-    "SETUID",
-    "SETFCAP",
-    "SETPCAP",
-    "NET_BIND_SERVICE",
-    "SYS_CHROOT",
-    "KILL",
-    "AUDIT_WRITE",
-]
-
 DEFINITIONS: tuple[BuiltIn, ...] = (
     _kubernetes(
         "febd0533-8e55-448f-b837-bd0e06f16469",
@@ -386,51 +372,21 @@ INITIATIVES: tuple[BuiltIn, ...] = (
         "Kubernetes cluster pod security baseline standards for Linux-based workloads",
         "1.4.0",
         {**_PSS, "allowedHostPaths": _object({"paths": []})},
-        (
-            "95edb821-ddaf-4404-9732-666045e056b4",
-            "82985f06-dc18-4a48-bc1c-b9f4f0098cfe",
-            "47a1ee2f-2a2a-4576-bf2a-e0e36709c2b8",
-            "098fc59e-46c7-4d99-9b16-64990e543d75",
-            "c26596ff-4d70-4e6a-9a30-c2506bd2f80c",
-        ),
+        members.BASELINE,
     ),
     BuiltIn(
         "42b8ef37-b724-4e24-bbc8-7a7708edfe00",
         "Kubernetes cluster pod security restricted standards for Linux-based workloads",
         "2.5.0",
-        {**_PSS, "allowedCapabilities": _array(_CAPABILITIES), "requiredDropCapabilities": _array()},
-        (
-            "95edb821-ddaf-4404-9732-666045e056b4",
-            "82985f06-dc18-4a48-bc1c-b9f4f0098cfe",
-            "47a1ee2f-2a2a-4576-bf2a-e0e36709c2b8",
-            "c26596ff-4d70-4e6a-9a30-c2506bd2f80c",
-            "1c6e92c9-99f0-4e55-9cf2-0c234dc48f99",
-            "f06ddb64-5fa3-4b77-b166-acb36f7f6042",
-            "975ce327-682c-4f2e-aa46-b9598289b86c",
-            "16697877-1118-4fb1-9b65-9898ec2509ec",
-        ),
+        {**_PSS, "allowedCapabilities": _array(members.CAPABILITIES), "requiredDropCapabilities": _array()},
+        members.RESTRICTED,
     ),
     BuiltIn(
         "c047ea8e-9c78-49b2-958b-37e56d291a44",
         "Deployment safeguards should help guide developers towards AKS recommended best practices",
         "3.0.0",
         _SAFEGUARDS,
-        # Those of its 27 members that this catalog has.
-        (
-            "021f8078-41a0-40e6-81b6-c6597da9f3ee",
-            "098fc59e-46c7-4d99-9b16-64990e543d75",
-            "16697877-1118-4fb1-9b65-9898ec2509ec",
-            "1c6e92c9-99f0-4e55-9cf2-0c234dc48f99",
-            "34c88cd4-5d72-4dbb-bf77-12c3cafe8791",
-            "47a1ee2f-2a2a-4576-bf2a-e0e36709c2b8",
-            "82985f06-dc18-4a48-bc1c-b9f4f0098cfe",
-            "95edb821-ddaf-4404-9732-666045e056b4",
-            "975ce327-682c-4f2e-aa46-b9598289b86c",
-            "b1a9997f-2883-4f12-bdff-2280f99b5915",
-            "c26596ff-4d70-4e6a-9a30-c2506bd2f80c",
-            "f06ddb64-5fa3-4b77-b166-acb36f7f6042",
-            "febd0533-8e55-448f-b837-bd0e06f16469",
-        ),
+        members.SAFEGUARDS,
     ),
 )
 
