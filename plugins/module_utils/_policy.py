@@ -1,7 +1,7 @@
 # Copyright (c) The aksops.platform maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading what Azure Policy holds and says of a cluster. FOR INTERNAL COLLECTION USE ONLY: may change in any release."""
+"""What Azure Policy holds and says of a cluster. FOR INTERNAL COLLECTION USE ONLY: may change in any release."""
 
 from __future__ import annotations
 

@@ -75,9 +75,8 @@ def exemption_problems(
         if end and moment(end) <= now:
             lines.append(f"{what} ended at {end} and is still there")
         elif str(item.get("id")).lower() not in known:
-            lines.append(
-                f"{what} takes the cluster out of it {f'until {end}' if end else 'for ever'}, and is not listed"
-            )
+            lasts = f"until {end}" if end else "for ever"
+            lines.append(f"{what} takes the cluster out of it {lasts}, and is not listed")
     return lines
 
 

@@ -94,6 +94,20 @@ def _check_parameters(declared: dict[str, Any], given: dict[str, Any], assignmen
             raise bad_request("InvalidPolicyParameterValue" if fits else "InvalidPolicyParameterType", message)
 
 
+def _around(ctx: Any, request: Request, rid: ResourceId, kind: ResourceType) -> Response:
+    """Resources of a kind at a scope and above it; below it too, unless the filter is atScope()."""
+    scope = rid.scope.lower().rstrip("/")
+    exact = "atexactscope()" in request.query.get("$filter", "").lower()
+    below_too = "atscope()" not in request.query.get("$filter", "").lower() and not exact
+    found = []
+    for item in ctx.store.list(type=kind.type):
+        held = _scope_of(item).lower()
+        above = scope.startswith(held + "/") and not exact
+        if held == scope or above or (below_too and held.startswith(scope + "/")):
+            found.append(kind.render(ctx, item))
+    return Response.json(200, {"value": found})
+
+
 class PolicyAssignment(ResourceType):
     """An assignment at a subscription, resource group or resource. Its PUT answers 201, on updates too."""
 
@@ -133,17 +147,7 @@ class PolicyAssignment(ResourceType):
         return answer
 
     def list(self, ctx: Any, request: Request, rid: ResourceId) -> Response:
-        """Assignments at the scope and above it; below it too, unless the filter is atScope()."""
-        scope = rid.scope.lower().rstrip("/")
-        exact = "atexactscope()" in request.query.get("$filter", "").lower()
-        below_too = "atscope()" not in request.query.get("$filter", "").lower() and not exact
-        found = []
-        for item in ctx.store.list(type=ASSIGNMENT):
-            held = item.properties["scope"].lower()
-            above = scope.startswith(held + "/") and not exact
-            if held == scope or above or (below_too and held.startswith(scope + "/")):
-                found.append(self.render(ctx, item))
-        return Response.json(200, {"value": found})
+        return _around(ctx, request, rid, self)
 
 
 class PolicyExemption(ResourceType):
@@ -169,6 +173,9 @@ class PolicyExemption(ResourceType):
                 datetime.datetime.fromisoformat(expires)
             except ValueError:
                 raise bad_request("InvalidPolicyExemption", f"'{expires}' is no date.") from None
+
+    def list(self, ctx: Any, request: Request, rid: ResourceId) -> Response:
+        return _around(ctx, request, rid, self)
 
 
 class PolicyDefinition(ResourceType):
