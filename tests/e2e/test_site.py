@@ -169,6 +169,28 @@ def test_without_a_credential_one_sentence_names_the_variables(bench):
     assert not bench.ledger(mark, "PUT,PATCH,DELETE")
 
 
+def test_what_terraforms_write_of_the_cluster_takes_away_comes_back(bench, planted):
+    wish = {"addons_features": {"gateway_api": {}}}
+    enabled = bench.playbook("addons", "-e", json.dumps(wish))
+    assert enabled.code == 0, enabled.output[-4000:]
+    assert enabled.changed_tasks == ["Enable all add-ons in one request"]
+    mark = bench.mark()
+    tagged = json.dumps({**wish, "infrastructure_tags": {"drill": "api-versions"}})
+    run = bench.playbook("site", *planted["argv"], "-e", tagged, env=planted["env"])
+    assert run.code == 0, run.output[-4000:]
+    written = [item for item in bench.ledger(mark, "PUT", "managedClusters") if _is_cluster(item["path"])]
+    assert [item["api_version"] for item in written] == ["2025-10-01", "2026-04-01"]
+    mark = bench.mark()
+    again = bench.playbook("site", *planted["argv"], "-e", tagged, env=planted["env"])
+    assert again.code == 0, again.output[-4000:]
+    assert again.changed_tasks == []
+    assert bench.writes(mark) == []
+
+
+def _is_cluster(path):
+    return path.rstrip("/").split("/")[-2].lower() == "managedclusters"
+
+
 def test_destroy_leaves_nothing_that_runs_and_the_platform_can_be_made_again(bench, planted):
     gone = bench.playbook("destroy", "-e", "destroy_confirm=sandbox", "-e", "destroy_data=true", timeout=900)
     assert gone.code == 0, gone.output[-4000:]

@@ -13,7 +13,7 @@ GROUP = "/subscriptions/s/resourceGroups/g"
 CLUSTER = f"{GROUP}/providers/Microsoft.ContainerService/managedClusters/shop"
 ASSIGNMENT = f"{GROUP}/providers/Microsoft.Authorization/policyAssignments/aks-shop-restricted"
 DEFINITION = "/providers/Microsoft.Authorization/policySetDefinitions/42b8ef37-b724-4e24-bbc8-7a7708edfe00"
-NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
 WANTED = {
     "id": ASSIGNMENT,
     "definition_id": DEFINITION,
