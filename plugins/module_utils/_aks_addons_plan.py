@@ -286,10 +286,11 @@ def _refused_settings(cluster: Resource, wanted: dict[str, t.Any], on: set[str])
             yield f"{feature} needs {setting} when it is enabled for the first time."
         elif f"/providers/{kind.lower()}/" not in str(value).lower():
             yield f"{feature}.{setting} {value!r} is not the id of a {kind}."
-    if "oms_agent" in on and wanted["oms_agent"].get("entra_auth"):
-        kind = ((cluster.get("identity") or {}).get("type") or "None").lower()
-        if kind in ("none", ""):
+    if ((cluster.get("identity") or {}).get("type") or "None").lower() == "none":
+        if "oms_agent" in on and wanted["oms_agent"].get("entra_auth"):
             yield "oms_agent.entra_auth needs a cluster with a managed identity; this one has a service principal."
+        if "managed_prometheus" in on:
+            yield "managed_prometheus needs a cluster with a managed identity; this one has a service principal."
 
 
 def _refused_network(properties: Resource, on: set[str]) -> t.Iterator[str]:
@@ -332,10 +333,28 @@ def _refused_ingress(cluster: Resource, wanted: dict[str, t.Any], on: set[str], 
     stays = will_be("app_routing") and (
         routing["istio"] if routing.get("istio") is not None else feature_state(cluster, "app_routing")["istio"]
     )
+    if "app_routing" in on:
+        yield from _refused_zones(routing.get("dns_zone_ids") or [])
     if istio and str(_at(properties, ("serviceMeshProfile", "mode")) or "").lower() == "istio":
         yield "app_routing.istio cannot be enabled in a cluster that has the Istio service mesh add-on."
     if stays and not will_be("gateway_api"):
         yield "app_routing.istio needs gateway_api, which is not enabled or is to be disabled."
+
+
+def _refused_zones(ids: t.Sequence[str]) -> t.Iterator[str]:
+    """Application routing takes up to five zones of a kind, those of a kind in one resource group."""
+    zones: dict[str, list[str]] = {}
+    for zone in ids:
+        found = re.search(r"/providers/microsoft\.network/(dnszones|privatednszones)/[^/]+$", zone.lower())
+        if not found:
+            yield f"app_routing.dns_zone_ids: {zone!r} is not the id of a DNS zone."
+            continue
+        zones.setdefault(found.group(1), []).append(zone.lower().split("/providers/")[0])
+    for kind, groups in zones.items():
+        if len(groups) > 5:
+            yield f"app_routing.dns_zone_ids has {len(groups)} {kind}; AKS takes five."
+        if len(set(groups)) > 1:
+            yield f"app_routing.dns_zone_ids: all {kind} must lie in one resource group."
 
 
 def _refused_power(properties: Resource, wanted: dict[str, t.Any]) -> t.Iterator[str]:

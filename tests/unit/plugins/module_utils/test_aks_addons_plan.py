@@ -113,6 +113,10 @@ def test_a_setting_that_is_not_given_is_not_reset():
     }
 
 
+def zone(name, group="dns", kind="dnsZones"):
+    return f"/subscriptions/s/resourceGroups/{group}/providers/Microsoft.Network/{kind}/{name}.example"
+
+
 @pytest.mark.parametrize("feature", addons.FEATURES)
 def test_off_where_there_is_nothing_needs_no_write(feature):
     assert addons.plan(cluster(), {feature: {"enabled": False}}).body is None
@@ -156,12 +160,22 @@ def test_off_where_there_is_nothing_needs_no_write(feature):
             "needs gateway_api",
         ),
         ({"powerState": {"code": "Stopped"}}, {"azure_policy": {}}, "stopped"),
+        ({}, {"app_routing": {"dns_zone_ids": [WORKSPACE]}}, "not the id of a DNS zone"),
+        ({}, {"app_routing": {"dns_zone_ids": [zone("a"), zone("b", "other")]}}, "must lie in one resource group"),
+        ({}, {"app_routing": {"dns_zone_ids": [zone(f"z{number}") for number in range(6)]}}, "AKS takes five"),
     ],
 )
 def test_what_aks_refuses_is_named(properties, wish, words):
     got = addons.refusals(cluster(**properties), wish)
     assert len(got) == 1
     assert words in got[0]
+
+
+def test_a_cluster_with_a_service_principal_is_refused_what_needs_an_identity():
+    wish = {"managed_prometheus": {}, "oms_agent": {"workspace_id": WORKSPACE, "entra_auth": True}}
+    for identity in ({"type": "None"}, None):
+        got = addons.refusals({**cluster(), "identity": identity}, wish)
+        assert [line.split(" ", 1)[0] for line in got] == ["oms_agent.entra_auth", "managed_prometheus"]
 
 
 def test_a_good_wish_is_not_refused():
