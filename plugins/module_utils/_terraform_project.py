@@ -10,6 +10,7 @@ The folder (0700) holds a copy of the root module, so that the installed collect
     credential                   client secret or federated token, removed at the end of the run
     azurerm.tfbackend            where the state is, and the path of that file
     running.json                 that a run is under way, removed at its end: a leftover means that a run was killed
+    progress.log                 Terraform's own log of what it has begun; it holds addresses, no values
     .initialised                 digest of what the last `init` was made from
 """
 
@@ -38,13 +39,14 @@ INITIALISED = ".initialised"
 IMPORTS = "zz_imports.tf"
 OVERRIDE = "zz_override.tf"
 PLAN = "platform.tfplan"
+PROGRESS = "progress.log"
 #: Terraform writes this when it could not store its state.
 ERRORED = "errored.tfstate"
 
 #: Removed at the end of every run, and at the start of one that follows a killed run.
-TRANSIENT = (EPHEMERAL, CREDENTIAL, RUNNING, IMPORTS, PLAN)
+TRANSIENT = (EPHEMERAL, CREDENTIAL, RUNNING, IMPORTS, PLAN, PROGRESS)
 
-_OWN = {INPUTS, EPHEMERAL, CREDENTIAL, BACKEND, RUNNING, INITIALISED, PLAN, OVERRIDE, ERRORED}
+_OWN = {INPUTS, EPHEMERAL, CREDENTIAL, BACKEND, RUNNING, INITIALISED, PLAN, PROGRESS, OVERRIDE, ERRORED}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -114,6 +114,9 @@ def prepare(
             "CHECKPOINT_DISABLE": "1",
             "TF_IN_AUTOMATION": "1",
             "TF_INPUT": "0",
+            # The core alone: providers log what they are told.
+            "TF_LOG_CORE": "INFO",
+            "TF_LOG_PATH": str(folder / project.PROGRESS),
             # Both Ansible modules leave the parallelism of a plan at ten.
             "TF_CLI_ARGS_plan": f"-parallelism={params['parallelism']}{' -destroy' if params['destroy'] else ''}",
         },
