@@ -67,11 +67,19 @@ class KubernetesClient:
     def __repr__(self) -> str:
         return f"KubernetesClient(host={self._host!r})"
 
-    def call(self, path: str, body: t.Any = None, timeout: float = 15, *, merge: bool = False) -> tuple[int, t.Any]:
+    def call(
+        self,
+        path: str,
+        body: t.Any = None,
+        timeout: float = 15,
+        *,
+        merge: bool = False,
+        accept: str = "application/json",
+    ) -> tuple[int, t.Any]:
         """Return status and parsed body of a GET, or of a POST where C(body) is given.
 
         :param merge: C(body) is merged into what is there, by a PATCH.
-
+        :param accept: the form of the answer, for those that Kubernetes shortens.
         :raises AksPlatformError: the server was not reached.
         """
         opener = self._opener
@@ -86,7 +94,7 @@ class KubernetesClient:
                 data=None if body is None else json.dumps(body),
                 headers={
                     "Authorization": f"Bearer {self._token}",
-                    "Accept": "application/json",
+                    "Accept": accept,
                     "Content-Type": "application/merge-patch+json" if merge else "application/json",
                 },
                 ca_path=self._ca_path,

@@ -19,6 +19,8 @@ from ansible_collections.aksops.platform.plugins.module_utils._kubernetes import
 VAULT_API_VERSION = "7.4"
 VAULT_SCOPE = "https://vault.azure.net/.default"
 GROUP = "/apis/secrets-store.csi.x-k8s.io/v1"
+#: Kubernetes answers with names and labels alone, so that no value comes here.
+NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 COLLECTIONS = {"secret": "secrets", "key": "keys", "cert": "certificates"}
 
 
@@ -37,6 +39,8 @@ def look(
         content = {namespace: task.result() for namespace, task in spaces.items()}
         found = {(namespace, name): content[namespace]["secretproviderclasses"].get(name) for namespace, name in named}
         newest = _newest(pool, found.values(), vault) if vault else None
+        syncing = {key[0] for key, manifest in found.items() if manifest and plan.synced_secrets(manifest)}
+        secrets = dict(zip(syncing, pool.map(lambda space: _secret_names(kubernetes, space), syncing), strict=True))
     mounts: dict[str, int] = {}
     lines: list[str] = []
     for (namespace, name), manifest in found.items():
@@ -51,6 +55,7 @@ def look(
             parts["secretproviderclasspodstatuses"].values(),
             parts["events"].values(),
             None if newest is None else newest[source],
+            secrets.get(namespace),
         )
         mounts[f"{namespace}/{name}"] = count
         lines += problems
@@ -61,7 +66,7 @@ def _namespace(kubernetes: KubernetesClient, namespace: str) -> dict[str, dict[s
     """Return the objects of a namespace that matter, by kind and name."""
     paths = {
         "pods": f"/api/v1/namespaces/{namespace}/pods",
-        "events": f"/api/v1/namespaces/{namespace}/events?fieldSelector=reason%3DFailedMount",
+        "events": f"/api/v1/namespaces/{namespace}/events?fieldSelector=type%3DWarning",
         "secretproviderclasses": f"{GROUP}/namespaces/{namespace}/secretproviderclasses",
         "secretproviderclasspodstatuses": f"{GROUP}/namespaces/{namespace}/secretproviderclasspodstatuses",
     }
@@ -76,6 +81,14 @@ def _namespace(kubernetes: KubernetesClient, namespace: str) -> dict[str, dict[s
             raise AksPlatformError(f"The caller may not read {kind} in {namespace} (HTTP {status}).")
         result[kind] = {item["metadata"]["name"]: item for item in body.get("items") or []}
     return result
+
+
+def _secret_names(kubernetes: KubernetesClient, namespace: str) -> set[str]:
+    """Return the names of a namespace's Secrets, and nothing else of them."""
+    status, body = kubernetes.call(f"/api/v1/namespaces/{namespace}/secrets", accept=NAMES_ONLY)
+    if status != 200:
+        raise AksPlatformError(f"The caller may not list secrets in {namespace} (HTTP {status}).")
+    return {item["metadata"]["name"] for item in body.get("items") or []}
 
 
 def _newest(

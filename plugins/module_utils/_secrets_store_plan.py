@@ -249,14 +249,17 @@ def class_problems(
     statuses: t.Iterable[dict[str, t.Any]],
     events: t.Iterable[dict[str, t.Any]],
     newest: t.Mapping[str, str | None] | None,
+    secrets: t.Container[str] | None = None,
 ) -> tuple[int, list[str]]:
     """Return how many pods mount the class, and one sentence for everything that is not as it should be.
 
     :param newest: object id (secret/name) -> newest enabled version in the vault, None where it does not exist; without
         the mapping the vault is not compared.
+    :param secrets: names of the namespace's Secrets; without them synced ones are not looked for.
     """
     name = manifest["metadata"]["name"]
     label = f"{manifest['metadata'].get('namespace')}/{name}"
+    events = list(events)
     vault, wanted = wanted_objects(manifest)
     lines = []
     for item in wanted:
@@ -268,10 +271,7 @@ def class_problems(
         for entry in statuses
         if (entry.get("status") or {}).get("secretProviderClassName") == name
     }
-    failures = {}
-    for event in sorted(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or "")):
-        if event.get("reason") == "FailedMount":
-            failures[(event.get("involvedObject") or {}).get("name")] = str(event.get("message") or "")
+    failures = _last(events, "FailedMount")
     for pod in mounting:
         status = by_pod.get(pod)
         if status is None or not status.get("mounted"):
@@ -279,7 +279,28 @@ def class_problems(
             lines.append(f"{label}: pod {pod} has not mounted it: {' '.join(why.split())[:400]}")
             continue
         lines += _stale(label, pod, status, wanted, newest or {})
+    if secrets is not None and any((by_pod.get(pod) or {}).get("mounted") for pod in mounting):
+        refused = _last(events, "FailedToCreateSecret")
+        for name in synced_secrets(manifest):
+            if name not in secrets:
+                why = next((text for pod, text in refused.items() if pod in mounting and name in text), "")
+                reason = ": " + " ".join(why.split())[:400] if why else ""
+                lines.append(f"{label}: the Secret {name} is not there, though pods mount the class{reason}")
     return len(mounting), lines
+
+
+def _last(events: t.Sequence[dict[str, t.Any]], reason: str) -> dict[str, str]:
+    """Return the newest message with a reason, by the name of what it is about."""
+    found = {}
+    for event in sorted(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or "")):
+        if event.get("reason") == reason:
+            found[str((event.get("involvedObject") or {}).get("name"))] = str(event.get("message") or "")
+    return found
+
+
+def synced_secrets(manifest: dict[str, t.Any]) -> list[str]:
+    """Return the names of the Secrets that the driver is to keep for a class."""
+    return [str(item.get("secretName")) for item in (manifest.get("spec") or {}).get("secretObjects") or []]
 
 
 def _stale(

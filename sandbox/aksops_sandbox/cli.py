@@ -128,12 +128,12 @@ def _up(home: Home, options: argparse.Namespace) -> int:
     return 0
 
 
-def _down(home: Home, options: argparse.Namespace) -> int:
+def _down(home: Home, options: argparse.Namespace, how: signal.Signals = signal.SIGTERM) -> int:
     state = read_json(home.state)
     if state is None or not _alive(state["pid"]):
         print(f"No sandbox is up in {home.path}.")
         return 0
-    os.kill(state["pid"], signal.SIGTERM)
+    os.kill(state["pid"], how)
     end = time.monotonic() + 90
     while _alive(state["pid"]):
         if time.monotonic() > end:
@@ -170,7 +170,7 @@ def _status(home: Home, options: argparse.Namespace) -> int:
 
 
 def _reset(home: Home, options: argparse.Namespace) -> int:
-    _down(home, options)
+    _down(home, options, signal.SIGUSR1)
     if home.path.exists():
         if not ((home.path / "principals.json").exists() or not any(home.path.iterdir())):
             raise RuntimeError(f"{home.path} is not a sandbox's home: nothing was deleted.")

@@ -23,12 +23,17 @@ _VANTAGES = ("inside", "outside")
 
 
 def serve(home: Home) -> None:
-    """Run a sandbox in this process until SIGTERM or SIGINT."""
+    """Run a sandbox in this process until SIGTERM or SIGINT; until SIGUSR1 where its state is to be deleted next."""
     ended = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: ended.set())
     os.umask(0o077)
     ctx = Sandbox(home)
+
+    def end(number: int, _frame: object) -> None:
+        ctx.supervisor.hurried = number == signal.SIGUSR1
+        ended.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(name, end)
     ctx.register([service() for service in SERVICES])
     router = Router(ctx)
     proxies = [Proxy(ctx, router, vantage, ctx.ports.get(f"proxy-{vantage}")) for vantage in _VANTAGES]

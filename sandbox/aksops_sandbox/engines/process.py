@@ -49,6 +49,8 @@ class Supervisor:
     def __init__(self, logs: Path, run: Path) -> None:
         self._logs = logs
         self._run = run
+        #: Set where the state is to be deleted next: what need not end in order is killed.
+        self.hurried = False
         self._processes: dict[str, Process] = {}
         self._lock = threading.Lock()
         self._requests: queue.Queue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]]

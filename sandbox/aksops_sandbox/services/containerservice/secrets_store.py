@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from aksops_sandbox.azure.errors import AzureError
-from aksops_sandbox.engines.kubernetes import Client
+from aksops_sandbox.engines.kubernetes import Client, KubernetesError
 from aksops_sandbox.engines.kubernetes.client import path
 from aksops_sandbox.http.message import Request
 from aksops_sandbox.services.entra import EntraService
@@ -253,38 +253,43 @@ class SecretsStore(PodQueue):
         )
 
     def _sync(self, pod: Pod, wanted: list[dict[str, Any]], fetched: list[Fetched]) -> None:
+        """Keep the synced Secrets. What hinders one is an event; the pod starts without it."""
         files = {item.file: item.value for item in fetched} | {item.id.split("/", 1)[1]: item.value for item in fetched}
+        for item in wanted:
+            try:
+                self._keep(pod, item, files)
+            except (vault_files.ContentError, KubernetesError) as error:
+                text = f"failed to create Kubernetes secret {item['secretName']}: {error}"
+                warn(self._client, pod, "FailedToCreateSecret", text, "csi-secrets-store-controller")
+
+    def _keep(self, pod: Pod, item: dict[str, Any], files: dict[str, bytes]) -> None:
         metadata = pod["metadata"]
+        kind = item.get("type") or "Opaque"
         owners = metadata.get("ownerReferences") or [
             {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
         ]
-        for item in wanted:
-            data = {}
-            for entry in item.get("data") or []:
-                value = files.get(entry["objectName"])
-                if value is None:
-                    raise MountError(f"file matching objectName {entry['objectName']} not found in the pod")
-                try:
-                    part = vault_files.secret_value(item.get("type") or "Opaque", entry["key"], value)
-                except vault_files.ContentError as error:
-                    raise MountError(f"failed to get data in spc for secret {item['secretName']}: {error}") from None
-                data[entry["key"]] = base64.b64encode(part).decode()
-            self._client.apply(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Secret",
-                    "metadata": {
-                        "name": item["secretName"],
-                        "namespace": metadata["namespace"],
-                        "labels": {**(item.get("labels") or {}), "secrets-store.csi.k8s.io/managed": "true"},
-                        "ownerReferences": [
-                            {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")} for owner in owners
-                        ],
-                    },
-                    "type": item.get("type") or "Opaque",
-                    "data": data,
-                }
-            )
+        data = {}
+        for entry in item.get("data") or []:
+            value = files.get(entry["objectName"])
+            if value is None:
+                raise vault_files.ContentError(f"file matching objectName {entry['objectName']} not found in the pod")
+            data[entry["key"]] = base64.b64encode(vault_files.secret_value(kind, entry["key"], value)).decode()
+        self._client.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {
+                    "name": item["secretName"],
+                    "namespace": metadata["namespace"],
+                    "labels": {**(item.get("labels") or {}), "secrets-store.csi.k8s.io/managed": "true"},
+                    "ownerReferences": [
+                        {key: owner[key] for key in ("apiVersion", "kind", "name", "uid")} for owner in owners
+                    ],
+                },
+                "type": kind,
+                "data": data,
+            }
+        )
 
     # Rotation --------------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,12 @@ ITEM = {
 class Cluster:
     def __init__(self, classes=(), status=200):
         self.classes, self.status = list(classes), status
+        self.secrets = ("other",)
 
-    def call(self, path):
+    def call(self, path, accept=""):
+        if path.endswith("/secrets"):
+            assert "PartialObjectMetadata" in accept
+            return 200, {"items": [{"metadata": {"name": name}} for name in self.secrets]}
         if self.status != 200 and "secretproviderclasses" in path:
             return self.status, {}
         return 200, {"items": self.classes if path.endswith("/secretproviderclasses") else []}
@@ -50,3 +54,18 @@ def test_absent_class_is_a_problem_and_absent_driver_an_error():
         _secrets_store.look(Cluster(status=404), [ITEM], None)
     with pytest.raises(AksPlatformError, match=r"may not read .* \(HTTP 403\)"):
         _secrets_store.look(Cluster(status=403), [ITEM], None)
+
+
+def test_names_of_secrets_are_asked_for_where_a_class_syncs_one():
+    class Recording(Cluster):
+        asked = 0
+
+        def call(self, path, accept=""):
+            self.asked += path.endswith("/secrets")
+            return super().call(path, accept)
+
+    plain = Recording([_secrets_store_plan.provider_class(ITEM)])
+    _secrets_store.look(plain, [ITEM], None)
+    synced = Recording([_secrets_store_plan.provider_class({**ITEM, "kubernetes_secret": {"name": "shop"}})])
+    _secrets_store.look(synced, [ITEM], None)
+    assert (plain.asked, synced.asked) == (0, 1)

@@ -167,3 +167,17 @@ def test_newest_version_is_enabled():
     assert plan.newest_version(versions) == "v2"
     assert plan.newest_version([]) is None
     assert plan.newest_version([{"kid": "https://kv/keys/k/v9"}]) == "v9"
+
+
+def test_a_synced_secret_that_is_gone_is_named_while_a_pod_mounts_the_class():
+    manifest = plan.provider_class(item(kubernetes_secret={"name": "shop-synced"}))
+
+    def look(statuses, secrets, events=()):
+        return plan.class_problems(manifest, [pod()], statuses, events, NEWEST, secrets)[1]
+
+    assert look([status()], {"shop-synced"}) == []
+    assert look([status()], None) == []
+    assert "the Secret shop-synced is not there" in look([status()], set())[0]
+    assert "Secret" not in look([status(mounted=False)], set())[0]
+    why = {"reason": "FailedToCreateSecret", "involvedObject": {"name": "p1"}, "message": "no tls.key for shop-synced"}
+    assert look([status()], set(), [why])[0].endswith("mount the class: no tls.key for shop-synced")
