@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -47,6 +49,7 @@ class Shop:
         self.arm("PUT", f"{self.id}/databases/shop", {"properties": {}})
         work_mem = {"properties": {"value": "8192", "source": "user-override"}}
         self.arm("PATCH", f"{self.id}/configurations/work_mem", work_mem)
+        self.blobs = self.account()
         with self.connect(self.name) as connection:
             connection.execute("CREATE TABLE orders (id serial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
             self.insert(connection, 30)
@@ -54,6 +57,33 @@ class Shop:
             self.point = connection.execute("SELECT clock_timestamp()").fetchone()[0].astimezone(datetime.UTC)
             time.sleep(0.01)
             self.insert(connection, 20)
+
+    def account(self) -> str:
+        """A storage account with the container `receipts`, open to this test; returns its blob endpoint."""
+        place = f"{self.group}/providers/Microsoft.Storage/storageAccounts/{self.name}"
+        content = {"kind": "StorageV2", "sku": {"name": "Standard_LRS"}, "properties": {"allowSharedKeyAccess": False}}
+        self.arm("PUT", place, {"location": "westeurope", **content}, "2025-08-01")
+        self.arm("PUT", f"{place}/blobServices/default/containers/receipts", {"properties": {}}, "2025-08-01")
+        role = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"  # Storage Blob Data Contributor
+        roles = f"/subscriptions/{self.env['ARM_SUBSCRIPTION_ID']}/providers/Microsoft.Authorization/roleDefinitions"
+        grant = {"properties": {"principalId": self.env["AKSOPS_PRINCIPAL_ID"], "roleDefinitionId": f"{roles}/{role}"}}
+        name = uuid.uuid4()
+        self.arm("PUT", f"{place}/providers/Microsoft.Authorization/roleAssignments/{name}", grant, "2022-04-01")
+        return f"https://{self.name}.blob.core.windows.net/"
+
+    def kept(self, kind: str) -> list[tuple[str, Any]]:
+        """Receipts in the storage account, with the blobs' names, the oldest first."""
+        headers = {
+            "x-ms-version": "2023-11-03",
+            "Authorization": f"Bearer {self.client.token('https://storage.azure.com')}",
+        }
+        url = f"{self.blobs}receipts?restype=container&comp=list&prefix={kind}/"
+        listed = self.client.send("GET", url, None, headers)
+        assert listed.status == 200, listed.body
+        names = sorted(
+            re.findall(r"<Name>([^<]+\.json)</Name>", listed.body.decode()), key=lambda name: name.rsplit("/", 1)[1]
+        )
+        return [(name, self.client.send("GET", f"{self.blobs}receipts/{name}", None, headers).json) for name in names]
 
     @staticmethod
     def insert(connection: Any, rows: int) -> None:
@@ -81,7 +111,10 @@ class Shop:
         """A file with the variables of a run: the platform's facts as Terraform would tell them."""
         fqdn = f"{self.name}.postgres.database.azure.com"
         content = {
-            "platform": {"postgresql": {"id": self.id, "name": self.name, "fqdn": fqdn}},
+            "platform": {
+                "postgresql": {"id": self.id, "name": self.name, "fqdn": fqdn},
+                "storage": {"blob_endpoint": self.blobs},
+            },
             "postgresql_databases_list": [{"name": "shop", "owner": "shop_owner"}],
             "postgresql_restore_point_in_time": self.point.isoformat(),
             "postgresql_restore_name": name,
@@ -133,6 +166,15 @@ def test_rows_before_the_point_are_there_and_later_ones_are_not(bench, shop):
     assert "<script" not in page
     assert "https://" not in page
     assert shop.env["ARM_CLIENT_SECRET"] not in run.output + page
+
+    kept = [(blob, item) for blob, item in shop.kept("restore") if item["subject_id"] == receipt["server"]["id"]]
+    assert [item["receipt"] for _blob, item in kept] == [receipt]
+    server = shop.arm("GET", f"{shop.group}/{PROVIDER}/{name}")
+    assert receipt["restore_id"] == server["tags"]["aksops-restore-id"]
+    stored = shop.client.token("https://storage.azure.com")
+    headers = {"x-ms-version": "2023-11-03", "Authorization": f"Bearer {stored}"}
+    url = f"{shop.blobs}receipts/{kept[0][0].removesuffix('.json')}.html"
+    assert shop.client.send("GET", url, None, headers).body.decode() == page
 
     mark = bench.mark()
     again = bench.playbook("restore_postgresql", "-e", shop.inputs(name))
@@ -226,17 +268,30 @@ def test_a_drill_proves_measures_and_leaves_nothing(bench, shop):
         run = bench.playbook("dr_drill", "-e", inputs)
         assert run.code == 0, run.output
         assert shop.arm("GET", f"{shop.group}/{PROVIDER}/{shop.name}-drill").get("error")
-        receipts = sorted(folder.glob("*/*.json"))
-        assert len(receipts) == number
-    receipt = json.loads(receipts[-1].read_text())
-    assert set(receipt["seconds"]) == {"provision", "configure", "verify"}
-    assert receipt["gap_seconds"] >= 0
-    page = (folder / "index.html").read_text()
+        (path,) = folder.glob("*/*.json")
+        receipt = json.loads(path.read_text())
+        assert set(receipt["seconds"]) == {"provision", "configure", "verify"}
+        assert receipt["gap_seconds"] >= 0
+        page = (folder / "index.html").read_text()
+        assert f"{number} drills, 0 of them failed" in page
+        shutil.rmtree(folder)  # as a job's container forgets its disk
     assert "2 drills, 0 of them failed" in page
+    assert [item["receipt"]["status"] == "fail" for _name, item in shop.kept("drill")] == [False, False]
 
     failing = [{"name": "impossible", "database": "shop", "query": "SELECT count(*) FROM orders", "expect": "-1"}]
     Path(inputs[1:]).write_text(json.dumps(content | {"postgresql_restore_assertions": failing}))
     run = bench.playbook("dr_drill", "-e", inputs)
     assert run.code != 0
+    assert "3 drills, 1 of them failed" in (folder / "index.html").read_text()
     assert "impossible" in (folder / "index.html").read_text()
     assert shop.arm("GET", f"{shop.group}/{PROVIDER}/{shop.name}-drill").get("error")
+
+    # One that does not even restore is in the history too.
+    broken = content | {"dr_drill_mode": "backup", "postgresql_restore_backup": "no-such-backup"}
+    Path(inputs[1:]).write_text(json.dumps(broken))
+    run = bench.playbook("dr_drill", "-e", inputs)
+    assert run.code != 0
+    assert "4 drills, 2 of them failed" in (folder / "index.html").read_text()
+    newest = shop.kept("drill")[-1][1]["receipt"]
+    assert newest["status"] == "fail"
+    assert "no-such-backup" in newest["checks"][0]["evidence"]
