@@ -17,6 +17,17 @@ MODULES = ("kubernetes.core.k8s", "k8s")
 Object = dict[str, Any]
 
 
+class _Plain(str):
+    """A text that Ansible must not template (`!unsafe`)."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads Ansible's own tags."""
+
+
+_Loader.add_constructor("!unsafe", lambda loader, node: _Plain(loader.construct_scalar(node)))
+
+
 def chart(path: Path, values: dict[str, Any], folder: Path, namespace: str, *files: str) -> list[Object]:
     """What `helm template` makes of a chart.
 
@@ -114,7 +125,7 @@ def _tasks(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text()) or {} if path.exists() else {}
+    return yaml.load(path.read_text(), _Loader) or {} if path.exists() else {}
 
 
 def _trusted(value: Any) -> Any:
@@ -122,4 +133,4 @@ def _trusted(value: Any) -> Any:
         return {key: _trusted(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_trusted(item) for item in value]
-    return trust_as_template(value) if isinstance(value, str) else value
+    return trust_as_template(value) if isinstance(value, str) and not isinstance(value, _Plain) else value
