@@ -28,7 +28,11 @@ GATEWAYS = azure.VERSIONS["Microsoft.Network/applicationGateways"]
 
 
 class Settings(t.NamedTuple):
-    """What to look at. C(access): inside or allowlist. C(applications): namespace/name of what Argo CD must have."""
+    """What to look at.
+
+    C(access): inside or allowlist. C(applications): namespace/name of what Argo CD must have. C(telemetry_keys):
+    whether Application Insights accepts keys on purpose.
+    """
 
     group_id: str
     access: str = "inside"
@@ -36,6 +40,7 @@ class Settings(t.NamedTuple):
     timeout: float = 120
     interval: float = 3
     today: datetime.date | None = None
+    telemetry_keys: bool = False
 
 
 class Result(t.NamedTuple):
@@ -52,7 +57,7 @@ def run(settings: Settings, arm: t.Any, client: t.Any = None, progress: Progress
     :raises AksPlatformError: the resource group does not exist, or ARM refuses to be asked.
     """
     platform = ask_azure(arm, settings.group_id)
-    found = azure.checks(platform, settings.access)
+    found = azure.checks(platform, settings.access, settings.telemetry_keys)
     today = settings.today or datetime.date.today()
     for where, notice in _retirements.in_resources(platform.resources.values(), today):
         found.append(Check("retirement", where.rsplit("/", 1)[-1], FAIL if notice.retired else WARN, notice.text))

@@ -118,6 +118,13 @@ def _expect(body: dict[str, t.Any], name: str, path: str, wanted: t.Any, fix: st
     return Check(name, str(body.get("name")), PASS if good else FAIL, evidence)
 
 
+def _tolerated(check: Check) -> Check:
+    """A failure that was asked for: a warning."""
+    if check.status != FAIL:
+        return check
+    return check._replace(status=WARN, evidence="keys are accepted, as the collector's exporter needs them")
+
+
 def _shown(value: t.Any) -> str:
     return (
         {None: "not set", True: "true", False: "false"}.get(value, str(value))
@@ -165,13 +172,19 @@ RULES: dict[str, tuple[tuple[str, str, t.Any, str], ...]] = {
 }
 
 
-def checks(platform: Platform, access: str) -> list[Check]:
-    """Return every check of the platform's Azure side; C(access) is inside or allowlist."""
+def checks(platform: Platform, access: str, telemetry_keys: bool = False) -> list[Check]:
+    """Return every check of the platform's Azure side.
+
+    :param access: inside or allowlist.
+    :param telemetry_keys: whether Application Insights accepts keys on purpose, which is then a warning.
+    """
     found = _existence(platform)
     for body in platform.resources.values():
         found += _provisioned(body)
         kind = next((item for item in RULES if item.lower() == str(body.get("type", "")).lower()), "")
-        found += [_expect(body, *rule) for rule in RULES.get(kind, ())]
+        judged = [_expect(body, *rule) for rule in RULES.get(kind, ())]
+        wanted = telemetry_keys and kind == "Microsoft.Insights/components"
+        found += [_tolerated(item) for item in judged] if wanted else judged
     for body in platform.of("Microsoft.DBforPostgreSQL/flexibleServers"):
         found += _postgresql(body)
     for body in platform.of("Microsoft.KeyVault/vaults"):

@@ -23,6 +23,10 @@ options:
     type: str
     choices: [inside, allowlist]
     default: inside
+  telemetry_keys:
+    description: Whether Application Insights accepts keys on purpose, for a collector. It is then a warning.
+    type: bool
+    default: false
   kubernetes:
     description:
       - The cluster's door, as M(aksops.platform.aks_credentials) returns it.
@@ -105,6 +109,8 @@ def main() -> None:
         **WAIT_ARG_SPEC,
         "resource_group_id": {"type": "str", "required": True},
         "access": {"type": "str", "choices": ["inside", "allowlist"], "default": "inside"},
+        # A switch, not a key.
+        "telemetry_keys": {"type": "bool", "default": False, "no_log": False},
         "kubernetes": KUBERNETES_ARG_SPEC,
         "applications": {"type": "list", "elements": "str", "default": []},
     }
@@ -116,6 +122,7 @@ def main() -> None:
         applications=tuple(params["applications"]),
         timeout=params["wait_timeout"] if params["wait"] else 0,
         interval=params["wait_sleep"],
+        telemetry_keys=params["telemetry_keys"],
     )
     door = params["kubernetes"]
     cluster = KubernetesClient(door["host"], door["token"], door["ca_path"]) if door else None

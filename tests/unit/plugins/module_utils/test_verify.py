@@ -202,6 +202,14 @@ def test_evidence_says_what_is_and_what_must_be():
     assert evidence.startswith("allowSharedKeyAccess is true, must be false: run playbooks/infrastructure.yml")
 
 
+def test_keys_for_a_collector_are_a_warning_and_other_keys_are_not():
+    world = World().set(INSIGHTS, "DisableLocalAuth", False).set(STORAGE, "allowSharedKeyAccess", True)
+    found = azure.checks(world.platform(), "inside", telemetry_keys=True)
+    status = [item.status for item in found if item.name == "keys off" and item.status != "pass"]
+    assert sorted(status) == ["fail", "warn"]
+    assert world.wrong().count(("keys off", "fail")) == 2
+
+
 @pytest.mark.parametrize("kind", [kind for _words, kinds in azure.NEEDED for kind in kinds if kind in PROPERTIES])
 def test_a_missing_service_is_named(kind):
     world = World()
