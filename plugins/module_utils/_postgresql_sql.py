@@ -145,8 +145,9 @@ class Session:
 
     def __enter__(self) -> Session:
         self._connection = self._connect()
-        for name, value in self._options.items():
-            self.rows("SELECT set_config(%s, %s, false)", (name, value))
+        if self._options:
+            calls = ", ".join(["pg_catalog.set_config(%s, %s, false)"] * len(self._options))
+            self.rows(f"SELECT {calls}", [part for option in self._options.items() for part in option])
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -199,18 +200,6 @@ class Session:
                 return list(cursor.fetchall()) if cursor.description else []
         except module.Error as error:
             raise sql_error(self.database, error) from None
-
-    def copy_out(self, statement: str) -> int:
-        """Run a COPY ... TO STDOUT, read it to its end and return the number of bytes; nothing is kept."""
-        module = psycopg()
-        size = 0
-        try:
-            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-                for chunk in copy:
-                    size += len(chunk)
-        except module.Error as error:
-            raise sql_error(self.database, error) from None
-        return size
 
     def verifier(self, user: str, password: str) -> str:
         """Return the SCRAM verifier of a password, so that the password itself is in no statement."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import threading
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from ansible_collections.aksops.platform.plugins.module_utils import _postgresql
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql_sql import SqlError, ident
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql_verify_plan import FAIL, PASS, WARN, Result
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_verify_reading import Reading
 
 _SYSTEM_DATABASES = ("azure_maintenance", "azure_sys")
 _USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'azure_sandbox', 'azure_sandbox_entra')"
@@ -59,11 +61,12 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_am m
 WHERE c.relkind = 'i' AND c.relpersistence = 'p' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
 """
 _SEQUENCES = f"""
-SELECT n.nspname AS schema, c.relname AS name, s.last_value, s.increment_by, tn.nspname AS table_schema,
+SELECT n.nspname AS schema, c.relname AS name, s.seqincrement AS increment_by, tn.nspname AS table_schema,
   t.relname AS table_name, a.attname AS column_name, pg_catalog.has_schema_privilege(tn.oid, 'USAGE')
-  AND pg_catalog.has_table_privilege(t.oid, 'SELECT') AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT') AS readable
+  AND pg_catalog.has_table_privilege(t.oid, 'SELECT') AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
+  AS readable, a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AS of_integers
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_sequences s ON s.schemaname = n.nspname AND s.sequencename = c.relname
+JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
 LEFT JOIN pg_catalog.pg_depend d ON d.objid = c.oid AND d.deptype IN ('a', 'i')
   AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0
 LEFT JOIN pg_catalog.pg_class t ON t.oid = d.refobjid LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
@@ -136,16 +139,29 @@ class Verifier:
         self.facts: dict[str, plans.Facts] = {}
         self.roles: list[str] = []
         self.newest: datetime.datetime | None = None
+        self._lock = threading.Lock()
 
     def run(self) -> list[Result]:
         """Make every check and return the results in the order of their importance."""
-        results, databases = self._server()
-        if not databases:
-            return results
         with ThreadPoolExecutor(max_workers=max(1, self._options.workers)) as pool:
-            for found in pool.map(self._database, databases):
-                results += found
+            server = pool.submit(self._server)
+            # What is named can be read while the server is asked for all that it has.
+            begun = {name: pool.submit(self._database, name) for name in sorted(self._wanted())}
+            results, databases = server.result()
+            for name in databases:
+                if name not in begun:
+                    begun[name] = pool.submit(self._database, name)
+            for name, work in begun.items():
+                if name not in databases:
+                    work.cancel()
+            for name in databases:
+                results += begun[name].result()
+        self.facts = {name: facts for name, facts in self.facts.items() if name in databases}
         return results
+
+    def _wanted(self) -> set[str]:
+        """The databases that the task or the manifest names; empty means all."""
+        return set(self._options.databases) or {name for name in self._manifest if not name.startswith("_")}
 
     # -- the server ---
 
@@ -160,7 +176,7 @@ class Verifier:
                 roles = {row["rolname"] for row in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
         except SqlError as error:
             return [*results, Result("connection", FAIL, str(error))], []
-        wanted = set(self._options.databases) or {name for name in self._manifest if not name.startswith("_")}
+        wanted = self._wanted()
         live_roles: set[str] = set()
         if self._source is not None:
             try:
@@ -196,9 +212,10 @@ class Verifier:
             return Result("connection", FAIL, "the server is still in recovery")
         if row["read_only"] == "on":
             return Result("connection", FAIL, "the server is read-only (default_transaction_read_only)")
-        session.rows("CREATE TEMPORARY TABLE aksops_probe (value integer)")
-        session.rows("INSERT INTO aksops_probe VALUES (1)")
-        session.rows("DROP TABLE aksops_probe")
+        session.rows(
+            "CREATE TEMPORARY TABLE aksops_probe (value integer); INSERT INTO aksops_probe VALUES (1);"
+            " DROP TABLE aksops_probe"
+        )
         return Result("connection", PASS, f"PostgreSQL {row['version']}, verified TLS, takes writes, not in recovery")
 
     @staticmethod
@@ -234,7 +251,9 @@ class Verifier:
                     results.append(Result("readable", WARN, evidence, name))
                 results.append(self._timed("collation", name, lambda: self._collation(session, facts, name)))
                 results.append(self._timed("validity", name, lambda: self._structure(session, facts, name)))
-                results.append(self._timed("sequences", name, lambda: self._sequences(session, facts, name)))
+                reading = Reading(tables, session.rows(_SEQUENCES))
+                content = self._timed("content", name, lambda: self._content(session, facts, reading, name))
+                results.append(self._timed("sequences", name, lambda: reading.sequences(session, facts, name)))
                 started = time.monotonic()
                 unreadable = self._count(session, facts, tables, self._options.count_up_to)
                 if unreadable:
@@ -242,7 +261,7 @@ class Verifier:
                 seconds = round(time.monotonic() - started, 3)
                 self.facts[name] = facts
                 results += self._references(name, facts, seconds)
-                results.append(self._timed("content", name, lambda: self._content(session, facts, tables, name)))
+                results.append(content)
                 results += self._moments(session, name)
                 results += self._assertions(session, name)
         except SqlError as error:
@@ -289,27 +308,14 @@ class Verifier:
         return Result("validity", PASS, f"{len(indexes)} indexes and {len(constraints)} constraints are valid", name)
 
     @staticmethod
-    def _sequences(session: t.Any, facts: plans.Facts, name: str) -> Result:
-        behind, checked = [], 0
-        for row in session.rows(_SEQUENCES):
-            full = f"{row['schema']}.{row['name']}"
-            facts.sequences[full] = row["last_value"]
-            if row["column_name"] is None or row["increment_by"] < 0 or not row["readable"]:
-                continue
-            table = f"{ident(row['table_schema'])}.{ident(row['table_name'])}"
-            column = ident(row["column_name"])
-            largest = session.rows(f"SELECT max({column})::numeric AS largest FROM {table}")[0]["largest"]
-            checked += 1
-            if largest is not None and largest > (row["last_value"] or 0):
-                behind.append({"sequence": full, "last": row["last_value"] or "its start", "largest": largest})
-        return plans.sequences(name, behind, checked)
-
-    @staticmethod
     def _count(session: t.Any, facts: plans.Facts, tables: t.Sequence[t.Mapping[str, t.Any]], limit: int) -> list[str]:
-        """Count, and return what could not be read to its end."""
+        """Count what is not counted yet, and return what could not be read to its end."""
         failures = []
+        counted_already = set(facts.exact)
         for row in tables:
             full = f"{row['schema']}.{row['name']}"
+            if full in counted_already:
+                continue
             facts.tables[full] = row["estimate"]
             if row["bytes"] > limit:
                 continue
@@ -352,9 +358,7 @@ class Verifier:
                 facts.tables[f"{row['schema']}.{row['name']}"] = row["estimate"]
         return facts
 
-    def _content(
-        self, session: t.Any, facts: plans.Facts, tables: t.Sequence[t.Mapping[str, t.Any]], name: str
-    ) -> Result:
+    def _content(self, session: t.Any, facts: plans.Facts, reading: Reading, name: str) -> Result:
         """Read the content: by amcheck where the database has it, else every table to its end."""
         reason = "amcheck is not wanted"
         if self._options.amcheck:
@@ -362,20 +366,18 @@ class Verifier:
                 reason = "the extension amcheck is not created"
             else:
                 try:
-                    return self._amcheck(session, tables, name)
+                    return self._amcheck(session, reading.tables, name)
                 except SqlError as error:
                     if error.sqlstate != "42501":
                         raise
                     reason = "amcheck may not be run by this role"
         if not self._options.read_everything:
             return Result("content", WARN, f"{reason}, and reading every table is not wanted", name)
-        size = 0
-        for row in tables:
-            try:
-                size += session.copy_out(f"COPY {ident(row['schema'])}.{ident(row['name'])} TO STDOUT")
-            except SqlError as error:
-                return Result("content", FAIL, f"{row['schema']}.{row['name']}: {error}", name)
-        return Result("content", PASS, f"{len(tables)} tables were read to their end ({size} bytes; {reason})", name)
+        size, failures = reading.run(session, facts)
+        if failures:
+            return Result("content", FAIL, plans.some(failures), name)
+        evidence = f"{len(reading.tables)} tables were read to their end ({size} bytes; {reason})"
+        return Result("content", PASS, evidence, name)
 
     @staticmethod
     def _amcheck(session: t.Any, tables: t.Sequence[t.Mapping[str, t.Any]], name: str) -> Result:
@@ -415,8 +417,9 @@ class Verifier:
                 text = item.get("query") or f"{item['table']}.{item['column']}"
                 if value is not None and not isinstance(value, datetime.datetime):
                     return Result("data_time", FAIL, f"{text} is no moment but {value!s}", name)
-                if value is not None and (self.newest is None or _aware(value) > self.newest):
-                    self.newest = _aware(value)
+                if value is not None:
+                    with self._lock:
+                        self.newest = max(_aware(value), self.newest or _aware(value))
                 tolerance = item.get("tolerance")
                 limit = self._options.tolerance if tolerance is None else tolerance
                 return plans.moments(name, text, value, target, float(limit))

@@ -14,8 +14,8 @@ description:
     fail for each with its evidence. It serves restored servers, drills and promotions alike.
   - Checks are C(state) and C(parameters) (through Azure), C(connection), C(transactions), C(databases), C(roles), and
     in each database C(readable), C(collation), C(validity) of indexes and constraints, C(sequences), C(tables),
-    C(columns), C(constraints), C(indexes), C(extensions), C(row_counts), C(content) (amcheck, else every table is read
-    to its end), C(data_time) and C(assertion:NAME).
+    C(columns), C(constraints), C(indexes), C(extensions), C(row_counts), C(content) (amcheck, else the server reads
+    every row to its end), C(data_time) and C(assertion:NAME).
   - Sessions are read-only with time-outs, except for one temporary table that proves that the server takes writes.
   - What differs from a manifest fails. What differs from the live source warns, because the source has gone on.
 options:
