@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import json
 import os
 import random
+import signal
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
+from aksops_sandbox.engines.postgres.runtime import Runtime
 
 API = "2025-08-01"
 PG_AUDIENCE = "https://ossrdbms-aad.database.windows.net"
@@ -396,6 +400,90 @@ def test_restores_to_random_moments_return_exactly_what_was_committed(servers):
             there = {row[0] for row in connection.execute("SELECT id FROM ledger")}
         assert there == {row for row, committed in commits.items() if committed <= moment}, moment
         servers.arm("DELETE", name)
+
+
+class Daily:
+    """The automatic backups of one server, as if days went by."""
+
+    def __init__(self, servers: Servers, sandbox: Any, name: str) -> None:
+        self.servers, self.sandbox, self.name = servers, sandbox, name
+        self.folder = Runtime(sandbox.home.path / "postgres").root / "servers" / f"{servers.prefix}{name}" / "backups"
+
+    def take(self) -> dict[str, str]:
+        argument = json.dumps({"server": f"{self.servers.prefix}{self.name}"})
+        taken: dict[str, str] = json.loads(self.sandbox.run("call", "postgresql-backup", argument))
+        return taken
+
+    def listed(self) -> list[tuple[str, str]]:
+        found = self.servers.arm("GET", self.name, "backups").json["value"]
+        return [(item["name"], item["properties"]["backupType"]) for item in found]
+
+    def size(self, backup: str) -> int:
+        return sum(path.stat().st_size for path in (self.folder / backup).rglob("*") if path.is_file())
+
+
+def rows_at(servers, name, source, moment):
+    """The rows of table `day` in a server restored to a moment."""
+    assert servers.restore(name, source, moment).status == 200
+    servers.administer(name)
+    with servers.connect(name) as connection:
+        found = connection.execute("SELECT count(*), sum(n) FROM day").fetchone()
+    servers.arm("DELETE", name)
+    return found
+
+
+def test_a_restore_is_put_together_from_incremental_backups(servers, sandbox):
+    assert servers.create("inc").status == 200
+    servers.administer("inc")
+    daily = Daily(servers, sandbox, "inc")
+    first = daily.listed()[0][0]
+    parents, moments = [], []
+    with servers.connect("inc") as connection:
+        connection.execute("CREATE TABLE day AS SELECT n, repeat('x', 900) AS filler FROM generate_series(1, 5000) n")
+        for day in range(3):
+            taken = daily.take()
+            parents.append((taken["parent"], taken["name"]))
+            connection.execute("UPDATE day SET n = n + 1 WHERE n %% 50 = %s", (day,))
+            connection.execute("INSERT INTO day VALUES (0, '')")
+            expected = connection.execute("SELECT count(*), sum(n) FROM day").fetchone()
+            moments.append((connection.execute("SELECT clock_timestamp()").fetchone()[0], expected))
+    names = [name for _, name in parents]
+    assert [parent for parent, _ in parents] == [first, *names[:-1]], "each is incremental to the one before"
+    # Azure lists every automatic backup as a full one: each is a restore point by itself.
+    assert daily.listed() == [(name, "Full") for name in (first, *names)]
+    assert daily.size(names[2]) < daily.size(names[0]), "a day's change takes as much as everything"
+    for number, (moment, expected) in enumerate(moments):
+        assert rows_at(servers, f"inc{number}", "inc", moment) == expected, number
+
+
+def test_a_backup_that_was_killed_leaves_nothing_and_the_line_goes_on(servers, sandbox):
+    daily = Daily(servers, sandbox, "inc")
+    before = daily.listed()
+
+    def interrupted() -> None:
+        with suppress(AssertionError):
+            daily.take()
+
+    thread = threading.Thread(target=interrupted)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not list(daily.folder.glob(".*.part")):
+        assert time.monotonic() < deadline
+    os.kill(json.loads(sandbox.home.state.read_text())["pid"], signal.SIGKILL)
+    thread.join()
+    assert list(daily.folder.glob(".*.part")), "the backup was complete before the kill"
+    sandbox.run("up")
+    assert daily.listed() == before
+    taken = daily.take()
+    assert taken["parent"] == before[-1][0]
+    assert sorted(path.name for path in daily.folder.iterdir() if path.is_dir()) == sorted(
+        name for name, _ in daily.listed()
+    )
+    with servers.connect("inc") as connection:
+        expected = connection.execute("SELECT count(*), sum(n) FROM day").fetchone()
+        moment = connection.execute("SELECT clock_timestamp()").fetchone()[0]
+    assert rows_at(servers, "inck", "inc", moment) == expected
+    servers.arm("DELETE", "inc")
 
 
 def test_data_survive_down_and_a_kill(servers, sandbox):

@@ -1,7 +1,7 @@
-"""Base backups, the WAL archive, and recovery to a point in time.
+"""Backups, the WAL archive, and recovery to a point in time.
 
-A backup is a plain copy made by pg_basebackup without WAL: recovery takes all WAL from the archive, so what a restore
-proves is the archive too. `completed` of a backup is the earliest moment that it can be recovered to.
+A backup is made by pg_basebackup without WAL: recovery takes all WAL from the archive, so what a restore proves is the
+archive too. An incremental backup holds what changed since its parent; pg_combinebackup puts them together again.
 """
 
 from __future__ import annotations
@@ -11,84 +11,116 @@ import json
 import shutil
 import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psycopg
 
+from aksops_sandbox.engines.postgres import chains
+from aksops_sandbox.engines.postgres.chains import AUTOMATIC, Backup
 from aksops_sandbox.engines.postgres.cluster import Cluster
 from aksops_sandbox.engines.postgres.runtime import PostgresError
 
 UTC = datetime.UTC
 _ENDED_BEFORE_TARGET = "recovery ended before configured recovery target was reached"
+_PART = ".part"
 
 
-@dataclass(frozen=True)
-class Backup:
-    """A base backup. Times are UTC in ISO form; `kind` is Full (automatic) or Customer On-Demand."""
-
-    name: str
-    kind: str
-    started: str
-    completed: str
-    first_wal: str
-
-    @property
-    def completed_at(self) -> datetime.datetime:
-        return datetime.datetime.fromisoformat(self.completed)
-
-
-def take(cluster: Cluster, name: str, kind: str = "Full") -> Backup:
-    """Take a base backup now; it is listed only when it is complete."""
-    folder = cluster.backups / name
-    started = cluster.now()
-    unfinished = cluster.backups / f".{name}.part"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    runtime = cluster.runtime
-    try:
-        runtime.run(
-            runtime.command(
-                "pg_basebackup", "--host", cluster.sockets, "--username", "azuresu", "--pgdata", unfinished,
-                "--checkpoint", "fast", "--wal-method", "none", "--no-sync", "--label", name,
-            )
-        )  # fmt: skip
-        label = (unfinished / "backup_label").read_text(encoding="utf-8")
-        first_wal = label.split("(file ", 1)[1].split(")", 1)[0]
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    backup = Backup(name, kind, started.isoformat(), cluster.now().isoformat(), first_wal)
-    cluster.runtime.write(cluster.backups / f"{name}.json", json.dumps(asdict(backup)))
+def take(cluster: Cluster, name: str, kind: str = AUTOMATIC, parent: Backup | None = None) -> Backup:
+    """Take a backup now, incremental to `parent`; it is listed only when it is complete and pg_verifybackup agrees."""
+    with cluster.backing_up:
+        tidy(cluster)
+        started = cluster.now()
+        unfinished = cluster.backups / f".{name}{_PART}"
+        runtime = cluster.runtime
+        since: list[str | Path] = ["--incremental", cluster.backups / parent.name / "backup_manifest"] if parent else []
+        try:
+            runtime.run(
+                runtime.command(
+                    "pg_basebackup", "--host", cluster.sockets, "--username", "azuresu", "--pgdata", unfinished,
+                    "--checkpoint", "fast", "--wal-method", "none", "--no-sync", "--label", name, *since,
+                )
+            )  # fmt: skip
+            runtime.run(runtime.command("pg_verifybackup", "--no-parse-wal", "--quiet", unfinished))
+            label = (unfinished / "backup_label").read_text(encoding="utf-8")
+            first_wal = label.split("(file ", 1)[1].split(")", 1)[0]
+            unfinished.rename(cluster.backups / name)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        completed = cluster.now().isoformat()
+        backup = Backup(name, kind, started.isoformat(), completed, first_wal, parent.name if parent else "")
+        _record(cluster, backup)
     return backup
 
 
-def listed(cluster: Cluster) -> list[Backup]:
-    """The complete backups, oldest first."""
+def take_automatic(cluster: Cluster, name: str) -> Backup:
+    """Take the next backup of the daily line: incremental, or full where the week is over or it cannot be else."""
+    parent = chains.next_parent(_all(cluster), datetime.datetime.now(UTC))
+    if parent is not None:
+        try:
+            return take(cluster, name, AUTOMATIC, parent)
+        except PostgresError as error:
+            # For example after a long stop: the summaries of the log since the parent are gone.
+            print(f"postgres: {cluster.name} is backed up in full, not from {parent.name} on: {error}", flush=True)
+    return take(cluster, name)
+
+
+def tidy(cluster: Cluster) -> None:
+    """Remove what a backup or a removal that was killed has left."""
+    for path in cluster.backups.iterdir():
+        record = path.parent / f"{path.name}.json"
+        if path.is_dir() and (path.name.endswith(_PART) or not record.exists()):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix == ".json" and not path.with_suffix("").is_dir():
+            path.unlink(missing_ok=True)
+
+
+def _record(cluster: Cluster, backup: Backup) -> None:
+    cluster.runtime.write(cluster.backups / f"{backup.name}.json", json.dumps(asdict(backup)))
+
+
+def _all(cluster: Cluster) -> list[Backup]:
+    """Every complete backup, those too that only others still need."""
     found = []
     for path in cluster.backups.glob("*.json"):
-        if (path.parent / path.stem).is_dir():
+        if path.with_suffix("").is_dir():
             found.append(Backup(**json.loads(path.read_text(encoding="utf-8"))))
-    return sorted(found, key=lambda backup: backup.completed)
+    return found
 
 
-def remove(cluster: Cluster, name: str) -> None:
-    """Forget a backup, and the WAL that only it needed."""
-    (cluster.backups / f"{name}.json").unlink(missing_ok=True)
-    shutil.rmtree(cluster.backups / name, ignore_errors=True)
-    remaining = listed(cluster)
-    if remaining:
-        runtime = cluster.runtime
-        runtime.run(runtime.command("pg_archivecleanup", cluster.archive, min(item.first_wal for item in remaining)))
+def listed(cluster: Cluster) -> list[Backup]:
+    """The backups that a restore may begin with, oldest first."""
+    return chains.usable(_all(cluster))
 
 
-def expire(cluster: Cluster, retention_days: int) -> list[str]:
-    """Remove automatic backups that retention no longer needs: all before the newest one older than the window."""
+def remove(cluster: Cluster, *names: str) -> None:
+    """Forget backups, and the WAL that only they needed. Raises PostgresError while one is being restored from."""
+    with cluster.removing:
+        if cluster.restores:
+            raise PostgresError(f"Backups of '{cluster.name}' are being restored from; delete them afterwards.")
+        for name in names:
+            (cluster.backups / f"{name}.json").unlink(missing_ok=True)
+            shutil.rmtree(cluster.backups / name, ignore_errors=True)
+        remaining = listed(cluster)
+        if remaining:
+            runtime = cluster.runtime
+            oldest = min(item.first_wal for item in remaining)
+            runtime.run(runtime.command("pg_archivecleanup", cluster.archive, oldest))
+
+
+def expire(cluster: Cluster, retention_days: int) -> set[str]:
+    """Remove the backups that retention no longer needs; returns their names."""
+    if cluster.restores:
+        return set()  # the next round does it
     edge = datetime.datetime.now(UTC) - datetime.timedelta(days=retention_days)
-    outside = [backup for backup in listed(cluster) if backup.completed_at < edge]
-    expired = [backup.name for backup in outside[:-1]]
-    for name in expired:
-        remove(cluster, name)
-    return expired
+    everything = _all(cluster)
+    gone, kept = chains.outdated(everything, edge)
+    for backup in everything:
+        if backup.name in kept and not backup.expired:
+            _record(cluster, replace(backup, expired=True))
+    if gone:
+        remove(cluster, *gone)
+    return gone
 
 
 def archive_now(cluster: Cluster, *, timeout: float = 60) -> None:
@@ -110,31 +142,35 @@ def archive_now(cluster: Cluster, *, timeout: float = 60) -> None:
         time.sleep(0.02)
 
 
-def choose(backups: list[Backup], target: datetime.datetime | None) -> Backup:
-    """The newest backup that can reach the target (None: the latest state)."""
-    usable = [backup for backup in backups if target is None or backup.completed_at <= target]
-    if not backups:
-        raise PostgresError("There is no backup to recover from.")
-    if not usable:
-        raise PostgresError(f"There is no backup from before {target}: the earliest is from {backups[0].completed}.")
-    return usable[-1]
-
-
 def recover(source: Cluster, target: Cluster, moment: datetime.datetime | None) -> Backup:
-    """Make `target` (which must not exist) from source's backup and archive, as of `moment` (None: the latest commit).
+    """Make `target` (which must not exist) from source's backups and archive, as of `moment` (None: the latest commit).
 
     The source may be stopped. Ends with the new cluster running, promoted, with default parameters and its own archive.
     Raises PostgresError with PostgreSQL's words where recovery fails.
     """
     if source.is_running():
         archive_now(source)
-    backup = choose(listed(source), moment)
+    with source.restoring():
+        everything = _all(source)
+        backup = chains.choose(everything, moment)
+        members = chains.line(everything, backup)
+        _lay_out(source, members, target)
+        _start_recovery(source, members, target, moment)
+    return backup
+
+
+def _lay_out(source: Cluster, members: list[Backup], target: Cluster) -> None:
+    """Make the data folder anew from a full backup and the incremental ones after it."""
+    shutil.rmtree(target.data, ignore_errors=True)
     target.make_folders()
-    _copy(source.backups / backup.name, target.data)
+    folders = [source.backups / member.name for member in members]
+    if len(folders) == 1:
+        _copy(folders[0], target.data)
+    else:
+        runtime = target.runtime
+        runtime.run(runtime.command("pg_combinebackup", "--no-sync", "--output", target.data, *folders))
     target.write_configuration()
     target.write_parameters({})
-    _start_recovery(source, target, moment)
-    return backup
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -146,7 +182,7 @@ def _copy(source: Path, target: Path) -> None:
         raise PostgresError(f"The backup could not be copied: {done.stderr.strip()[-300:]}")
 
 
-def _start_recovery(source: Cluster, target: Cluster, moment: datetime.datetime | None) -> None:
+def _start_recovery(source: Cluster, members: list[Backup], target: Cluster, moment: datetime.datetime | None) -> None:
     runtime = target.runtime
     lines = [
         f'restore_command = \'cp "{source.archive}/%f" "%p"\'',
@@ -168,12 +204,8 @@ def _start_recovery(source: Cluster, target: Cluster, moment: datetime.datetime 
         if moment is None or _ENDED_BEFORE_TARGET not in str(error):
             raise
         # No commit follows the target, so the end of the archive is exactly the state at the target.
-        shutil.rmtree(target.data)
-        runtime.make_folder(target.data)
-        _copy(source.backups / choose(listed(source), moment).name, target.data)
-        target.write_configuration()
-        target.write_parameters({})
-        _start_recovery(source, target, None)
+        _lay_out(source, members, target)
+        _start_recovery(source, members, target, None)
         return
     runtime.write(target.data / "sandbox.conf", "")
     target.reload()

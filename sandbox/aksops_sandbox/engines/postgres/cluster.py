@@ -53,6 +53,9 @@ class Cluster:
         self.backups = folder / "backups"
         self.sockets = runtime.sockets / hashlib.sha256(str(folder).encode()).hexdigest()[:8]
         self.lock = threading.RLock()
+        self.backing_up = threading.Lock()  # one backup at a time
+        self.removing = threading.Lock()  # backups and archive are being removed, or a restore begins to read them
+        self.restores = 0  # that read backups and archive now
 
     @property
     def process_name(self) -> str:
@@ -65,6 +68,17 @@ class Cluster:
     @property
     def exists(self) -> bool:
         return (self.data / "PG_VERSION").exists()
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """For as long as the block lasts, no backup is removed."""
+        with self.removing:
+            self.restores += 1
+        try:
+            yield
+        finally:
+            with self.removing:
+                self.restores -= 1
 
     # -- life ---
 

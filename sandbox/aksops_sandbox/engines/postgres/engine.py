@@ -97,6 +97,8 @@ class Engine:
         if not cluster.exists:
             raise PostgresError(f"The data of server '{name}' are gone.")
         cluster.start()
+        with cluster.backing_up:
+            backups.tidy(cluster)
 
     def drop(self, name: str) -> str:
         """Stop a cluster and put its backups and WAL aside; returns the name to revive it by."""
@@ -161,9 +163,14 @@ class Engine:
         taken = backups.listed(cluster)
         if taken and datetime.datetime.now(UTC) - taken[-1].completed_at < _BACKUP_INTERVAL:
             return False
-        backups.take(cluster, backup_name())
-        backups.expire(cluster, self._retention(cluster.name))
+        self.back_up(cluster)
         return True
+
+    def back_up(self, cluster: Cluster) -> backups.Backup:
+        """Take the next automatic backup now, and remove what retention no longer needs."""
+        taken = backups.take_automatic(cluster, backup_name())
+        backups.expire(cluster, self._retention(cluster.name))
+        return taken
 
 
 def backup_name() -> str:

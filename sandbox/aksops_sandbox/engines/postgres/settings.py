@@ -39,7 +39,7 @@ _IMPOSED = {
     "log_destination": "stderr",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "ssl": "off",
-    "summarize_wal": "off",
+    "summarize_wal": "on",
 }
 
 # Imposed ones that a user may set all the same: ARM remembers the value, the cluster keeps the small one.

@@ -61,6 +61,7 @@ class PostgresqlService(Service):
         ctx.environment["PGHOSTADDR"] = self.hostaddr(ctx)
         ctx.environment["PGHOSTADDR@outside"] = self.hostaddr(ctx, "outside")
         ctx.environment["PGSSLROOTCERT"] = str(ctx.home.path / "pki" / "bundle.pem")
+        ctx.admin_commands["postgresql-backup"] = self._back_up
         for server in ctx.store.list(type=SERVER):
             self._resume(ctx, server)
 
@@ -102,6 +103,16 @@ class PostgresqlService(Service):
             table[vantage] = _free_address(f"{ctx.home.path}|{vantage}", set(table.values()))
         address: str = table[vantage]
         return address
+
+    def _back_up(self, ctx: Sandbox, argument: dict[str, Any]) -> dict[str, Any]:
+        """The automatic backup of a server as if its day were over, for tests; says what it is incremental to."""
+        server = find_server(ctx, str(argument.get("server", "")))
+        if server is None:
+            raise AzureError(404, "ResourceNotFound", f"There is no server '{argument.get('server', '')}'.")
+        with self.state.ending(f"{server.id}/backups"):
+            _, cluster = self.state.running(ctx, server.id)
+            taken = self.state.engine(ctx).back_up(cluster)
+        return {"name": taken.name, "completed": taken.completed, "parent": taken.parent}
 
     # -- ARM paths that are no resources ---
 
