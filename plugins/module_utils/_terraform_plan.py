@@ -40,11 +40,15 @@ _EXISTS = re.compile(
 
 
 class Change(t.NamedTuple):
-    """One resource that a plan would touch. C(verb) is create, update, replace, delete, forget, import or read."""
+    """One resource that a plan would touch. C(verb) is create, update, replace, delete, forget, import or read.
+
+    C(tainted) is the resource's id where it is replaced only because an apply that failed has marked it, else empty.
+    """
 
     address: str
     verb: str
     reason: str
+    tainted: str = ""
 
 
 class Plan(t.NamedTuple):
@@ -87,7 +91,7 @@ def read_plan(document: dict[str, t.Any]) -> Plan:
         verb = _verb(item.get("change") or {})
         if verb is None or (verb == "read" and item.get("mode") == "data"):
             continue
-        changes.append(Change(item["address"], verb, _reason(item)))
+        changes.append(Change(item["address"], verb, _reason(item), _tainted(item)))
     outputs = [
         name
         for name, change in (document.get("output_changes") or {}).items()
@@ -112,6 +116,26 @@ def _reason(item: dict[str, t.Any]) -> str:
     words = _REASONS.get(item.get("action_reason") or "", "")
     paths = [".".join(str(step) for step in path) for path in (item.get("change") or {}).get("replace_paths") or []]
     return f"{words} ({', '.join(paths)})" if words and paths else words
+
+
+def _tainted(item: dict[str, t.Any]) -> str:
+    if item.get("action_reason") != "replace_because_tainted":
+        return ""
+    return str(((item.get("change") or {}).get("before") or {}).get("id") or "")
+
+
+def whole(resource_id: str, states: dict[str, str]) -> bool:
+    """Whether Azure says that a resource, or the resource that it is a part of, was provisioned to its end.
+
+    :param states: provisioning state by id, in lower case, of what a resource group lists.
+    """
+    parts = resource_id.lower().rstrip("/").split("/")
+    while len(parts) > 8:
+        state = states.get("/".join(parts))
+        if state is not None:
+            return state == "succeeded"
+        parts = parts[:-2]
+    return False
 
 
 def refused(plan: Plan, allowed: t.Sequence[str]) -> list[Change]:

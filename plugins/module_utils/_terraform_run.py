@@ -269,8 +269,11 @@ def release_lock(
     return [f"broke the lock on {where} that {who} left behind"]
 
 
-def judge_plan(params: dict[str, t.Any], run: Run) -> dict[str, t.Any]:
+def judge_plan(params: dict[str, t.Any], run: Run, *, arm: Arm, check_mode: bool = False) -> dict[str, t.Any]:
     """Return what the plan in C(plan_file) would do; see module terraform_plan.
+
+    An apply that fails marks what it had just made, and the next plan would replace it. Where Azure says that such a
+    resource is whole, the mark is cleared and the plan wants to be made again (C(retry)); in check mode that is noted.
 
     :param run: runs a program with arguments and returns exit code, output and error output.
     :raises AksPlatformError: it would destroy something that the caller did not allow.
@@ -283,13 +286,43 @@ def judge_plan(params: dict[str, t.Any], run: Run) -> dict[str, t.Any]:
     if code:
         raise AksPlatformError(f"Terraform cannot read its own plan: {plans.errors(err or out)}")
     plan = plans.read_plan(json.loads(out))
+    marked = _whole_though_marked(plan, params, arm)
+    if marked and not check_mode:
+        notes = [_clear_mark(item.address, params, run) for item in marked]
+        return {**_verdict(plans.Plan([], []), ""), "retry": True, "notes": notes}
+    plan = plan._replace(changes=[item for item in plan.changes if item not in marked])
     refused = plans.refused(plan, params["allow_destroy"])
     if refused:
-        raise AksPlatformError(plans.refusal(refused), refused=[item._asdict() for item in refused])
+        raise AksPlatformError(
+            plans.refusal(refused),
+            refused=[{"address": item.address, "verb": item.verb, "reason": item.reason} for item in refused],
+        )
     text = ""
     if plan.pending and params["describe"]:
         text = run([params["binary"], "show", "-no-color", params["plan_file"]])[1]
-    return _verdict(plan, plans.redact(text, project.secrets_of(folder)))
+    verdict = _verdict(plan, plans.redact(text, project.secrets_of(folder)))
+    return {**verdict, "notes": [f"would keep {item.address}, which a failed apply has marked" for item in marked]}
+
+
+def _whole_though_marked(plan: plans.Plan, params: dict[str, t.Any], arm: Arm) -> list[plans.Change]:
+    """What a plan would replace for a mark alone though it is whole, inside the platform's own resource groups."""
+    marked = [item for item in plans.refused(plan, params["allow_destroy"]) if item.tainted]
+    marked = [item for item in marked if plans.within(item.tainted, params["resource_groups"])]
+    if not marked:
+        return []
+    states = {}
+    for group in params["resource_groups"]:
+        for item in arm().list(f"{group}/resources?$expand=provisioningState", GROUPS_API):
+            states[item["id"].lower()] = str(item.get("provisioningState") or "").lower()
+    return [item for item in marked if plans.whole(item.tainted, states)]
+
+
+def _clear_mark(address: str, params: dict[str, t.Any], run: Run) -> str:
+    code, out, err = run([params["binary"], "untaint", address])
+    if code:
+        reason = plans.errors(plans.redact(err or out, project.secrets_of(Path(params["path"]))))
+        raise AksPlatformError(f"The mark of the failed apply on {address} cannot be cleared: {reason}")
+    return f"kept {address}: a failed apply had marked it for replacement, and Azure says that it is whole"
 
 
 def _verdict(plan: plans.Plan, text: str) -> dict[str, t.Any]:

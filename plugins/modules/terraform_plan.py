@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - After a plan it says what the plan would do, and fails if that would delete or replace anything at an address that
     the caller did not allow.
+  - What a plan would replace only because a failed apply has marked it (C(tainted)) is kept, by C(terraform untaint),
+    where Azure says that it was provisioned to its end. Anything else so marked is a replacement like others.
   - After a failed plan or apply it mends what a killed run left behind. It breaks the state's lock if this host left it
     and no Terraform works on the state any more, and it writes C(import) blocks for resources that exist already inside
     the platform's own resource groups. A state that could not be stored is stored.
@@ -183,7 +185,9 @@ def main():
                 run=run,
             )
         else:
-            result = _terraform_run.judge_plan(params, run)
+            result = _terraform_run.judge_plan(
+                params, run, arm=lambda: _arm.client(params, os.environ), check_mode=module.check_mode
+            )
     except AksPlatformError as error:
         fail_from(module, error)
     if module._diff and result["text"]:

@@ -220,6 +220,24 @@ def test_a_plan_that_replaces_anything_stops_before_any_write(platform: Bench) -
     assert platform.writes(since) == []
 
 
+def test_what_a_failed_apply_has_marked_is_kept_where_it_is_whole(platform: Bench, client: Client) -> None:
+    url = f"https://{state_account(client)}.blob.core.windows.net/tfstate/sandbox.tfstate"
+    headers = {"Authorization": f"Bearer {client.token(STORAGE)}", "x-ms-version": "2023-11-03"}
+    marked = client.send("GET", url, headers=headers).json
+    (vault,) = (item for item in marked["resources"] if item["type"] == "azurerm_key_vault")
+    vault["instances"][0]["status"] = "tainted"
+    marked["serial"] += 1
+    assert client.send("PUT", url, marked, {**headers, "x-ms-blob-type": "BlockBlob"}).status == 201
+    dry = platform.playbook("infrastructure", "--check")
+    assert dry.code == 0, dry.output[-3000:]
+    since = platform.mark()
+    run = platform.playbook("infrastructure")
+    assert run.code == 0, run.output[-3000:]
+    assert "kept module.key_vault.azurerm_key_vault.this" in run.output
+    assert run.recap("changed") == 0
+    assert platform.writes(since) == []
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [

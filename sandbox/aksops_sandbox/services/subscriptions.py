@@ -259,5 +259,7 @@ def _resources(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response
         if wanted and item.type.lower() != wanted.group(1).lower():
             continue
         entry = {"id": item.id, "name": item.name, "type": item.type, "location": item.location, "tags": item.tags}
+        if "provisioningstate" in request.query.get("$expand", "").lower():
+            entry["provisioningState"] = item.properties.get("provisioningState", "Succeeded")
         value.append(entry | {key: item.body[key] for key in ("sku", "kind", "identity", "zones") if key in item.body})
     return Response.json(200, {"value": value})

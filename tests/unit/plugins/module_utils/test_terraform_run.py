@@ -13,6 +13,7 @@ from ansible_collections.aksops.platform.plugins.module_utils._terraform_plan im
 
 SECRET = "s3cret-of-the-client"
 GROUP = "/subscriptions/s/resourceGroups/rg-aksops-test"
+VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults"
 BACKEND = {
     "resource_group_name": "rg-state",
     "storage_account_name": "st",
@@ -288,18 +289,76 @@ def plan_of(*actions):
     return {"resource_changes": [{"address": "a.b", "mode": "managed", "change": {"actions": list(actions)}}]}
 
 
+class Resources:
+    """An ARM that lists the provisioning states of a resource group."""
+
+    def __init__(self, **states):
+        self.items = [{"id": f"{VAULT}/{name}", "provisioningState": state} for name, state in states.items()]
+
+    def list(self, path, api_version):
+        assert path == f"{GROUP}/resources?$expand=provisioningState"
+        return self.items
+
+
+def judge(params, run, check_mode=False, **states):
+    return runs.judge_plan(params, run, arm=lambda: Resources(**states), check_mode=check_mode)
+
+
+def tainted(identifier):
+    change = {"actions": ["delete", "create"], "before": {"id": identifier}}
+    item = {"address": "a.b", "mode": "managed", "action_reason": "replace_because_tainted", "change": change}
+    return {"resource_changes": [item]}
+
+
+@pytest.mark.parametrize("part", ["", "/children/one"])
+def test_what_is_only_marked_by_a_failed_apply_is_kept(judged, part):
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        return shows(tainted(f"{VAULT}/kv{part}"))(command)
+
+    verdict = judge(judged, run, kv="Succeeded")
+    assert (verdict["retry"], verdict["pending"]) == (True, False)
+    assert "a.b" in verdict["notes"][0]
+    assert commands[-1] == ["terraform", "untaint", "a.b"]
+
+
+def test_in_check_mode_the_mark_stays_and_is_no_refusal(judged):
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        return shows(tainted(f"{VAULT}/kv"))(command)
+
+    verdict = judge(judged, run, check_mode=True, kv="Succeeded")
+    assert not verdict["retry"]
+    assert not verdict["pending"]
+    assert "would keep a.b" in verdict["notes"][0]
+    assert not [command for command in commands if "untaint" in command]
+
+
+@pytest.mark.parametrize(
+    ("identifier", "state"),
+    [(f"{VAULT}/kv", "Failed"), (f"{VAULT}/other", "Succeeded"), ("/subscriptions/s/resourceGroups/x/y", "Succeeded")],
+)
+def test_what_is_half_made_gone_or_not_ours_is_refused(judged, identifier, state):
+    with pytest.raises(AksPlatformError, match=r"a\.b: replace, was left half-made by an earlier run"):
+        judge(judged, shows(tainted(identifier)), kv=state)
+
+
 def test_an_empty_plan_is_not_even_read(judged):
     def run(command):
         raise AssertionError(command)
 
-    verdict = runs.judge_plan({**judged, "output": "No changes. Your infrastructure matches."}, run)
+    verdict = judge({**judged, "output": "No changes. Your infrastructure matches."}, run)
     assert verdict["pending"] is False
     assert (Path(judged["path"]) / project.INITIALISED).read_text() == "digest"
 
 
 def test_a_plan_that_creates_goes_on_and_its_text_is_redacted(judged):
     project.write_private(Path(judged["path"]) / project.CREDENTIAL, SECRET)
-    verdict = runs.judge_plan(judged, shows(plan_of("create"), f"text with {SECRET}"))
+    verdict = judge(judged, shows(plan_of("create"), f"text with {SECRET}"))
     assert verdict["pending"] is True
     assert verdict["resources"] == [{"address": "a.b", "action": "create"}]
     assert verdict["text"] == "text with (redacted)"
@@ -307,14 +366,14 @@ def test_a_plan_that_creates_goes_on_and_its_text_is_redacted(judged):
 
 def test_a_plan_that_destroys_stops_the_run(judged):
     with pytest.raises(AksPlatformError, match=r"a\.b: replace") as caught:
-        runs.judge_plan(judged, shows(plan_of("delete", "create")))
+        judge(judged, shows(plan_of("delete", "create")))
     assert caught.value.details["refused"] == [{"address": "a.b", "verb": "replace", "reason": ""}]
-    assert runs.judge_plan({**judged, "allow_destroy": ["a.b"]}, shows(plan_of("delete", "create")))["pending"]
+    assert judge({**judged, "allow_destroy": ["a.b"]}, shows(plan_of("delete", "create")))["pending"]
 
 
 def test_a_plan_that_cannot_be_read_is_said(judged):
     with pytest.raises(AksPlatformError, match="cannot read its own plan: no such file"):
-        runs.judge_plan(judged, lambda command: (1, "", "no such file"))
+        judge(judged, lambda command: (1, "", "no such file"))
 
 
 def exists(address, identifier):
