@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _EVERY = 1.0
 _AUDIT_EVERY = 60.0
+#: The API server takes a moment to load a policy, longer under load: the audits after a change come sooner.
+_FRESH = 30.0
+_AUDIT_FRESH = 3.0
 _SELECTOR = ",".join(f"{key}={value}" for key, value in admission.LABELS.items())
 _POLICIES = path(admission.VERSION, "validatingadmissionpolicies")
 _BINDINGS = path(admission.VERSION, "validatingadmissionpolicybindings")
@@ -27,7 +30,7 @@ _BINDINGS = path(admission.VERSION, "validatingadmissionpolicybindings")
 
 @dataclass(frozen=True)
 class Violation:
-    """An object that does not comply. id: as Azure names components of a cluster."""
+    """An object that does not comply, and what the policy says of it."""
 
     kind: str
     namespace: str
@@ -57,6 +60,7 @@ class PolicyAgent:
         self._held: dict[str, Constraint] = {}
         self._pending: dict[str, tuple[str, float]] = {}
         self._next_audit = 0.0
+        self._changed = 0.0
         self.audit = Audit()
         self._thread = threading.Thread(target=self._run, name="azure policy agent", daemon=True)
 
@@ -95,8 +99,11 @@ class PolicyAgent:
         if self._applied is None:
             self._applied = self._read()
         if self._bring(wanted):
-            self._next_audit = 0.0
-        if wanted and not self._pending and time.monotonic() >= self._next_audit:
+            self._changed = time.monotonic()
+            self._next_audit = self._changed + _AUDIT_FRESH
+        if not enabled:
+            self.audit = Audit()
+        elif not self._pending and time.monotonic() >= self._next_audit:
             self._audit()
 
     def _read(self) -> dict[str, str]:
@@ -134,8 +141,6 @@ class PolicyAgent:
                 self._held.pop(key, None)
             self._pending.pop(key)
             changed = True
-        if changed and not self._held:
-            self.audit = Audit()
         return changed
 
     def _remove(self, key: str) -> None:
@@ -148,7 +153,8 @@ class PolicyAgent:
 
     def _audit(self) -> None:
         """Ask the audit's policies about every object they concern, by updates that change and store nothing."""
-        self._next_audit = time.monotonic() + _AUDIT_EVERY
+        now = time.monotonic()
+        self._next_audit = now + (_AUDIT_FRESH if now - self._changed < _FRESH else _AUDIT_EVERY)
         held = dict(self._held)
         by_name = {admission.audit_name(item): key for key, item in held.items()}
         found: dict[str, list[Violation]] = {key: [] for key in held}

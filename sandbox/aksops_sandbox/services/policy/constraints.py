@@ -77,16 +77,24 @@ class Constraint:
 
 def reach(store: Store, cluster: Resource) -> list[Constraint]:
     """The constraints of a cluster, whatever its add-on."""
+    return [item for item, exempt in _judged(store, cluster) if not exempt]
+
+
+def exempted(store: Store, cluster: Resource) -> list[Constraint]:
+    """The constraints that an exemption in force takes away from it."""
+    return [item for item, exempt in _judged(store, cluster) if exempt]
+
+
+def _judged(store: Store, cluster: Resource) -> list[tuple[Constraint, bool]]:
     exemptions = [item for item in store.peek(type=EXEMPTION) if _in_force(item, cluster)]
-    found: dict[str, Constraint] = {}
+    found: dict[str, tuple[Constraint, bool]] = {}
     for assignment in store.peek(type=ASSIGNMENT):
-        if not reaches(assignment, cluster):
-            continue
-        for item in _of_assignment(store, assignment):
-            if not any(_exempts(exemption, assignment, item.reference) for exemption in exemptions):
-                found[item.key] = item
+        if reaches(assignment, cluster):
+            for item in _of_assignment(store, assignment):
+                exempt = any(_exempts(exemption, assignment, item.reference) for exemption in exemptions)
+                found[item.key] = (item, exempt)
     for safeguard in store.peek(type=SAFEGUARD, prefix=cluster.id):
-        found |= {item.key: item for item in _of_safeguard(safeguard)}
+        found |= {item.key: (item, False) for item in _of_safeguard(safeguard)}
     return list(found.values())
 
 

@@ -22,14 +22,20 @@ _STATES = r"/providers/Microsoft\.PolicyInsights/policyStates/latest"
 _SCOPE = r"(?P<scope>/subscriptions/[^/]+(?:/.+?)?)"
 _METADATA = "https://management.azure.com{scope}/providers/Microsoft.PolicyInsights/policyStates/$metadata#latest"
 _CONDITION = re.compile(r"(\w+)\s+eq\s+(?:'((?:[^']|'')*)'|(true|false))", re.I)
+#: The worse a state, the later: the worst of its policies is a resource's.
+_WORDS = ("Exempt", "Compliant", "NonCompliant")
 State = dict[str, Any]
 
 
-def _of_cluster(cluster: Resource, audit: Audit) -> Iterable[State]:
+def _of_cluster(ctx: Any, cluster: Resource, audit: Audit) -> Iterable[State]:
+    """The states of a cluster; none before its first audit."""
+    if not audit.time:
+        return
     parts = cluster.id.split("/")
-    for key, item in audit.constraints.items():
-        bad = audit.violations.get(key) or []
-        word = "NonCompliant" if bad else "Compliant"
+    exempt = {item.key: item for item in constraints.exempted(ctx.store, cluster)}
+    for key, item in {**audit.constraints, **exempt}.items():
+        bad = [] if key in exempt else audit.violations.get(key) or []
+        word = "Exempt" if key in exempt else "NonCompliant" if bad else "Compliant"
         assignment_scope = item.assignment.split("/providers/Microsoft.Authorization/policyAssignments/")[0]
         definition = item.definition.rsplit("/", 1)[-1]
         built_in = catalog.definition(definition)
@@ -81,7 +87,7 @@ def _at(ctx: Any, request: Request, scope: str, action: str) -> list[State]:
         agent = ctx.policy_agents.get(cluster.id.lower())
         if agent is None or not f"{cluster.id.lower()}/".startswith(prefix.rstrip("/") + "/"):
             continue
-        found += list(_of_cluster(cluster, agent.audit))
+        found += list(_of_cluster(ctx, cluster, agent.audit))
     return [item for item in found if not assignment or item["policyAssignmentId"] == assignment]
 
 
@@ -116,14 +122,14 @@ def _query(ctx: Any, request: Request, match: re.Match[str]) -> Response:
 
 
 def _results(states: list[State], scope: str) -> dict[str, Any]:
-    bad = [item for item in states if not item["isCompliant"]]
-    resources = {item["resourceId"]: False for item in states} | {item["resourceId"]: True for item in bad}
-    policies = {_policy(item): False for item in states} | {_policy(item): True for item in bad}
+    by_badness = sorted(states, key=lambda item: _WORDS.index(item["complianceState"]))
+    resources = {item["resourceId"]: item["complianceState"] for item in by_badness}
+    policies = {_policy(item): item["complianceState"] for item in by_badness}
     return {
         "queryResultsUri": f"https://management.azure.com{scope}/providers/Microsoft.PolicyInsights/policyStates/"
         "latest/queryResults?api-version=2024-10-01&$filter=IsCompliant eq false",
-        "nonCompliantResources": sum(resources.values()),
-        "nonCompliantPolicies": sum(policies.values()),
+        "nonCompliantResources": list(resources.values()).count("NonCompliant"),
+        "nonCompliantPolicies": list(policies.values()).count("NonCompliant"),
         "resourceDetails": _details(resources),
         "policyDetails": _details(policies),
         "policyGroupDetails": [],
@@ -134,10 +140,9 @@ def _policy(state: State) -> tuple[str, str, str]:
     return state["policyAssignmentId"], state["policyDefinitionId"], state["policyDefinitionReferenceId"]
 
 
-def _details(judged: dict[Any, bool]) -> list[dict[str, Any]]:
-    bad = sum(judged.values())
-    counts = {"noncompliant": bad, "compliant": len(judged) - bad}
-    return [{"complianceState": word, "count": count} for word, count in counts.items() if count]
+def _details(judged: dict[Any, str]) -> list[dict[str, Any]]:
+    counts = {word: list(judged.values()).count(word) for word in reversed(_WORDS)}
+    return [{"complianceState": word.lower(), "count": count} for word, count in counts.items() if count]
 
 
 def _summarize(ctx: Any, request: Request, match: re.Match[str]) -> Response:
