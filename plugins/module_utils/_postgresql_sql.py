@@ -206,6 +206,24 @@ class Session:
         value = self._connection.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256")
         return str(value.decode())
 
+    def copy_into(self, statement: str, other: Session, into: str) -> int:
+        """Stream a COPY ... TO STDOUT into another session's COPY ... FROM STDIN; return the number of bytes."""
+        module = psycopg()
+        size = 0
+        try:
+            with (
+                self._connection.cursor() as reader,
+                other._connection.cursor() as writer,
+                reader.copy(statement) as rows,
+                writer.copy(into) as taken,
+            ):
+                for chunk in rows:
+                    taken.write(chunk)
+                    size += len(chunk)
+        except module.Error as error:
+            raise sql_error(self.database, error) from None
+        return size
+
 
 def login_error(login: Login, database: str, error: t.Any) -> SqlError:
     """Return the error for a login that failed, in one sentence that names server, database and role."""

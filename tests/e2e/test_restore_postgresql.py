@@ -295,3 +295,109 @@ def test_a_drill_proves_measures_and_leaves_nothing(bench, shop):
     newest = shop.kept("drill")[-1][1]["receipt"]
     assert newest["status"] == "fail"
     assert "no-such-backup" in newest["checks"][0]["evidence"]
+
+
+AWKWARD = """
+CREATE TYPE mood AS ENUM ('calm', 'odd');
+CREATE SCHEMA billing;
+CREATE TABLE billing."Odd Name's" (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  n integer DEFAULT 7 CHECK (n > 0),
+  twice integer GENERATED ALWAYS AS (n * 2) STORED, note text COLLATE "C" NOT NULL, moods mood[], doc jsonb, raw bytea,
+  at timestamptz, span interval, amount numeric(20, 5), UNIQUE (note, n));
+CREATE INDEX "by note" ON billing."Odd Name's" (lower(note)) WHERE n > 1;
+INSERT INTO billing."Odd Name's" (n, note, moods, doc, raw, at, span, amount)
+  SELECT i, 'n' || i || E'\\t\\n\\\\', ARRAY['odd', NULL]::mood[], jsonb_build_object('i', i),
+    decode(lpad(to_hex(i), 8, '0'), 'hex'),
+    now(), make_interval(secs => i), i / 3.0 FROM generate_series(1, 5000) i;
+CREATE TABLE parted (id integer, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2026-07-01');
+CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM ('2026-07-01') TO ('2027-01-01');
+INSERT INTO parted SELECT i, '2026-01-01'::date + i FROM generate_series(1, 300) i;
+"""
+
+
+def test_tables_are_extracted_beside_the_live_ones(bench, shop):
+    odd = "billing.Odd Name's"
+    with shop.connect(shop.name) as connection:
+        connection.execute(AWKWARD)
+        time.sleep(0.01)
+        point = connection.execute("SELECT clock_timestamp()").fetchone()[0].astimezone(datetime.UTC)
+        time.sleep(0.01)
+        connection.execute("UPDATE billing.\"Odd Name's\" SET note = note || '!', amount = 0")
+        connection.execute("DELETE FROM parted; DELETE FROM orders")
+    restored = f"{shop.name}-x"
+    wish = {"postgresql_restore_point_in_time": point.isoformat(), "postgresql_restore_data_time": []}
+    run = bench.playbook("restore_postgresql", "-e", shop.inputs(restored, **wish))
+    assert run.code == 0, run.output
+    inputs = {
+        "postgresql_extract_server": restored,
+        "postgresql_extract_database": "shop",
+        "postgresql_extract_tables": [odd, "parted", "orders"],
+        "postgresql_extract_schema": "back",
+    }
+    mark = bench.mark()
+    checked = bench.playbook("extract_postgresql", "--check", "-e", shop.inputs(f"{restored}1", **inputs))
+    assert checked.code == 0, checked.output
+    assert checked.recap("changed") == 1
+    run = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}1", **inputs))
+    assert run.code == 0, run.output
+    assert run.recap("changed") == 1
+    with shop.connect(shop.name) as connection, shop.connect(restored) as before:
+        for live, source in (('back."Odd Name\'s"', 'billing."Odd Name\'s"'), ("back.parted", "parted")):
+            query = "SELECT count(*), md5(string_agg(x::text, '|' ORDER BY id)) FROM {} x"
+            expected = before.execute(query.format(source)).fetchone()
+            assert connection.execute(query.format(live)).fetchone() == expected
+            assert expected[0] > 0
+        assert connection.execute("SELECT count(*) FROM back.orders").fetchone() == (50,)
+        assert connection.execute("SELECT count(*) FROM orders").fetchone() == (0,)
+        names = connection.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'back'").fetchall()
+        assert {"by note", "orders_pkey", "parted_pkey"} <= {name for (name,) in names}
+        with pytest.raises(psycopg.errors.CheckViolation):
+            connection.execute("INSERT INTO back.\"Odd Name's\" (id, n, note) VALUES (0, -1, '')")
+    (kept,) = shop.kept("extract")
+    rows = {item["table"]: item["rows"] for item in kept[1]["receipt"]["tables"]}
+    assert rows == {odd: 5000, "public.parted": 300, "public.orders": 50}
+
+    again = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}1", **inputs))
+    assert again.code == 0, again.output
+    assert again.recap("changed") == 0
+    for change, words in (
+        ({"postgresql_extract_schema": "billing"}, "is not this extraction's"),
+        ({"postgresql_extract_tables": ["orders"]}, "is not this extraction's"),
+        ({"postgresql_extract_schema": "other", "postgresql_extract_tables": ["orders", "gone"]}, "does not exist"),
+        ({"postgresql_extract_server": shop.name}, "is no restored server"),
+    ):
+        refused = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}1", **{**inputs, **change}))
+        assert refused.code != 0
+        assert words in " ".join(refused.output.split()), refused.output
+    with shop.connect(shop.name) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'other'").fetchone() == (0,)
+    assert bench.writes(mark) == []
+
+
+def test_an_extraction_that_is_cut_off_leaves_nothing(bench, shop):
+    restored = f"{shop.name}-x"
+    inputs = {
+        "postgresql_extract_server": restored,
+        "postgresql_extract_database": "shop",
+        "postgresql_extract_tables": ["orders"],
+        "postgresql_extract_schema": "cut",
+    }
+    with shop.connect(restored) as lock:
+        # The copy waits behind this lock until it is killed.
+        lock.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
+        run = bench.start("extract_postgresql", "-e", shop.inputs(f"{restored}2", **inputs))
+        deadline = time.monotonic() + 60
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        with shop.connect(restored) as watch:
+            while time.monotonic() < deadline and watch.execute(waiting).fetchone() == (0,):
+                time.sleep(0.05)
+            assert watch.execute(waiting).fetchone() != (0,)
+        bench.kill(run)
+        lock.execute("ROLLBACK")
+    with shop.connect(shop.name) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'cut'").fetchone() == (0,)
+    again = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}2", **inputs))
+    assert again.code == 0, again.output
+    with shop.connect(shop.name) as connection:
+        assert connection.execute("SELECT count(*) FROM cut.orders").fetchone() == (50,)
