@@ -447,17 +447,24 @@ class Run:
         self._follow_up(item, outcome)
 
     def _hand_over(self, item: Desired, outcome: Outcome) -> None:
-        """Set the value on its Azure resource, then take the tag away that says it is still to be done."""
+        """Set the value on its Azure resource, then say so in the tags: it is done, and where."""
         change, target = outcome.change, self._sources[item.key].apply_to
         current = self._currents.get(item.key)
         value = self._values.get(item.key) if change.write else current.value if current else None
         assert change.after is not None
-        if target is None or value is None or self._apply_value is None:
+        if target is None or self._apply_value is None:
+            return
+        if value is None:
+            # It could not be read before: the secret was disabled or deleted until now.
+            found = self._client.get(item.name)
+            value = found.value if found else None
+        if value is None:
             return
         self._apply_value(target, value)
         outcome.touched = True
         pending = self._settings.tag("apply-pending")
-        after = replace(change.after, tags={name: text for name, text in change.after.tags.items() if name != pending})
+        tags = {name: text for name, text in change.after.tags.items() if name != pending}
+        after = replace(change.after, tags={**tags, self._settings.tag("applied-to"): item.applied_to})
         outcome.version = self._client.update(item.name, after)
         outcome.change = replace(change, after=after)
 
@@ -472,6 +479,8 @@ class Run:
             fields = tuple(dict.fromkeys(("value", *outcome.change.fields)))
             outcome.change = replace(change, fields=fields, before=outcome.change.before)
             self._follow_up(item, outcome)
+        elif outcome.change.apply:
+            self._hand_over(item, outcome)
 
     def _follow_up(self, item: Desired, outcome: Outcome) -> None:
         """What comes after the write itself: the Azure resource, then older versions."""

@@ -22,7 +22,7 @@ MAXIMUM_CONTENT_TYPE = 255
 NEVER = -1
 _DURATION = re.compile(r"^(\d+)\s*([smhdw])$")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-OWN_TAGS = ("owner", "fingerprint", "version", "overlap-until", "apply-pending")
+OWN_TAGS = ("owner", "fingerprint", "version", "overlap-until", "apply-pending", "applied-to")
 WRITES = frozenset(
     {"created", "new_version", "metadata", "recovered", "applied", "deleted", "purged", "expired_previous"}
 )
@@ -139,7 +139,7 @@ class Desired:
         not_before, expires: seconds since the epoch; NEVER clears.
         rotate_after: seconds of age after which a generated value is replaced.
         disable_previous_after: seconds after which the versions before a new one are disabled.
-        applies: the value is also set on an Azure resource; a tag tells that this is still to be done.
+        applied_to: the Azure resource on which the value is also set; tags tell whether this is still to be done.
         references: names (lower case) that a template needs.
     """
 
@@ -156,12 +156,16 @@ class Desired:
     rotate_after: int | None = None
     disable_previous_after: int | None = None
     purge: bool = False
-    applies: bool = False
+    applied_to: str = ""
     references: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         return self.name.lower()
+
+    @property
+    def applies(self) -> bool:
+        return bool(self.applied_to)
 
     @property
     def keeps_existing(self) -> bool:
@@ -259,6 +263,7 @@ def _own_tag_names(item: Desired, settings: Settings) -> Iterable[str]:
         yield "overlap-until"
     if item.applies:
         yield "apply-pending"
+        yield "applied-to"
 
 
 def _cycles(by_key: Mapping[str, Desired]) -> list[str]:
@@ -319,8 +324,12 @@ def wants_value(item: Desired | None, current: Current, is_referenced: bool, set
 
 
 def is_pending(item: Desired, current: Metadata, settings: Settings) -> bool:
-    """True where the value was written to the vault but perhaps not to its Azure resource."""
-    return item.applies and settings.tag("apply-pending") in current.tags
+    """True where the value is in the vault and perhaps not on its Azure resource, or on another than is meant now."""
+    if not item.applies:
+        return False
+    return (
+        settings.tag("apply-pending") in current.tags or current.tags.get(settings.tag("applied-to")) != item.applied_to
+    )
 
 
 def value_differs(item: Desired, current: Current, value: str | None, settings: Settings, now: int) -> bool | None:
@@ -457,7 +466,7 @@ def _decide_existing(item: Desired, current: Current, value: str | None, setting
     fields = (["value"] if differs else []) + current.metadata.changed(after)
     expire = item.disable_previous_after
     due = expire is not None and not differs and overlap_due(current.metadata, settings, now)
-    pending = is_pending(item, current.metadata, settings) and current.metadata.enabled
+    pending = is_pending(item, current.metadata, settings) and after.enabled
     change = Change(item.name, "unchanged", tuple(fields), current.metadata, after, note=note)
     if differs:
         return replace(change, action="new_version", write=True, expire=expire, apply=item.applies)

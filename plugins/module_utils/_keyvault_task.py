@@ -15,6 +15,7 @@ from ansible_collections.aksops.platform.plugins.module_utils._errors import Aks
 from ansible_collections.aksops.platform.plugins.module_utils._keyvault import Pruning, Report, Run, Source
 from ansible_collections.aksops.platform.plugins.module_utils._keyvault_client import VaultClient
 from ansible_collections.aksops.platform.plugins.module_utils._keyvault_plan import (
+    MAXIMUM_TAG_LENGTH,
     Desired,
     Settings,
     parse_duration,
@@ -104,7 +105,7 @@ def _secret(item: Mapping[str, Any], params: Mapping[str, Any], environ: Mapping
         rotate_after=_duration("rotate_after", item.get("rotate_after")),
         disable_previous_after=_duration("disable_previous_after", item.get("disable_previous_after")),
         purge=bool(item.get("purge")),
-        applies=bool(item.get("apply_to")) and state == "present",
+        applied_to=source.apply_to["resource_id"][-MAXIMUM_TAG_LENGTH:].lower() if source.apply_to else "",
         references=tuple(source.template.references) if source.template else (),
     )
     return desired, source

@@ -23,6 +23,9 @@ MAINTENANCE = "postgres"
 DATABASE_OWNER = "pg_database_owner"
 ACCESS = ("reader", "writer", "owner")
 
+#: Bytes of a name that PostgreSQL keeps (NAMEDATALEN less one).
+MAXIMUM_NAME = 63
+
 TABLE_RIGHTS = {
     "reader": frozenset({"SELECT"}),
     "writer": frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"}),
@@ -162,6 +165,8 @@ def parse(entries: t.Sequence[t.Mapping[str, t.Any]]) -> list[Wish]:
         )
         groups = [wish.owner, wish.writer, wish.reader]
         names = groups + [person.name for person in wish.people]
+        for item in (name, *wish.schemas, *names):
+            _check_name(name, item)
         twice = sorted({item for item in names if names.count(item) > 1})
         if twice:
             raise AksPlatformError(f"Database {name!r}: the role {twice[0]!r} is named twice.")
@@ -174,11 +179,21 @@ def parse(entries: t.Sequence[t.Mapping[str, t.Any]]) -> list[Wish]:
     return wishes
 
 
+def _check_name(database: str, name: str) -> None:
+    """Refuse a name that PostgreSQL would cut, and then be asked for in vain, or keeps for itself."""
+    if len(name.encode()) > MAXIMUM_NAME:
+        raise AksPlatformError(
+            f"Database {database!r}: the name {name!r} is longer than the {MAXIMUM_NAME} bytes that PostgreSQL keeps."
+        )
+    if name.startswith("pg_"):
+        raise AksPlatformError(f"Database {database!r}: names that start with pg_, as {name!r}, belong to PostgreSQL.")
+
+
 def _person(database: str, item: t.Mapping[str, t.Any]) -> Person:
     object_id, password = item.get("object_id"), item.get("password")
     if bool(object_id) == bool(password):
         raise AksPlatformError(
-            f"Database {database!r}: the role {item['name']!r} needs either object_id (Entra) or password."
+            f"Database {database!r}: the role {item['name']!r} needs either object_id (Entra) or a password."
         )
     return Person(
         name=item["name"],

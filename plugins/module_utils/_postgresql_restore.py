@@ -16,11 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, ArmError
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql import API_VERSION, SERVER_TYPE, ServerId
+from ansible_collections.aksops.platform.plugins.module_utils._preflight_azure import allows as permitted
 from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, poll
 
 LOCATIONS_API = "2022-12-01"
 ENDPOINTS_API = "2025-01-01"
 DIAGNOSTICS_API = "2021-05-01-preview"
+LOCKS_API = "2020-05-01"
+PERMISSIONS_API = "2022-04-01"
 _BUSY = ("ServerIsBusy", "ServerNotSucceeded", "ServerIsNotReady")
 
 
@@ -51,6 +54,17 @@ class Servers:
         locations = self._arm.list(f"/subscriptions/{server.subscription}/locations", LOCATIONS_API)
         return plans.paired_region(locations, name)
 
+    def missing_rights(self, group_id: str, actions: t.Sequence[str]) -> list[str]:
+        """Return what the caller may not do in a resource group; nothing where it may not ask."""
+        path = f"{group_id}/providers/Microsoft.Authorization/permissions"
+        try:
+            held = self._arm.list(path, PERMISSIONS_API)
+        except ArmError as error:
+            if error.status != 403:
+                raise
+            return []
+        return [action for action in actions if not permitted(held, action)]
+
     def name_is_free(self, server: ServerId) -> tuple[bool, str]:
         """Return whether no server in Azure has that name, and what Azure says otherwise."""
         path = f"/subscriptions/{server.subscription}/providers/Microsoft.DBforPostgreSQL/checkNameAvailability"
@@ -59,16 +73,18 @@ class Servers:
 
     def snapshot(self, server: ServerId, content: dict[str, t.Any], what: plans.Reconcile) -> plans.Snapshot:
         """Return what of the server a restore does not carry over; the parts are read side by side."""
-        with ThreadPoolExecutor(max_workers=5) as pool:
+        with ThreadPoolExecutor(max_workers=6) as pool:
             jobs = {
                 "configurations": pool.submit(self._children, server, "configurations", what.parameters),
                 "firewall": pool.submit(self._children, server, "firewallRules", what.firewall_rules),
                 "administrators": pool.submit(self._children, server, "administrators", what.administrators),
                 "diagnostics": pool.submit(self._diagnostics, server, what.diagnostics),
                 "endpoints": pool.submit(self._endpoints, content, what.private_endpoints),
+                "locks": pool.submit(self._locks, server, what.locks),
             }
             found = {name: job.result() for name, job in jobs.items()}
         snapshot = plans.Snapshot(content, diagnostics=found["diagnostics"], endpoints=found["endpoints"])
+        snapshot.locks = {name: level for name, (level, _) in found["locks"].items()}
         for item in found["configurations"]:
             properties = item.get("properties") or {}
             if properties.get("source") == "user-override" and not properties.get("isReadOnly"):
@@ -95,6 +111,17 @@ class Servers:
             return {}
         path = f"{server.path}/providers/Microsoft.Insights/diagnosticSettings"
         return {item["name"]: item["properties"] for item in self._arm.list(path, DIAGNOSTICS_API)}
+
+    def _locks(self, server: ServerId, wanted: bool) -> dict[str, tuple[str, str]]:
+        """Return the locks on the server itself: name -> (level, notes). Azure lists those above it, too."""
+        if not wanted:
+            return {}
+        own = f"{server.path}/providers/Microsoft.Authorization/locks"
+        return {
+            item["name"]: (item["properties"]["level"], item["properties"].get("notes") or "")
+            for item in self._arm.list(own, LOCKS_API)
+            if str(item.get("id")).lower() == f"{own}/{item['name']}".lower()
+        }
 
     def _endpoints(self, content: t.Mapping[str, t.Any], wanted: bool) -> list[dict[str, t.Any]]:
         found = []
@@ -173,6 +200,8 @@ class Servers:
         elif action.kind == "diagnostics":
             diagnostics = f"{path}/providers/Microsoft.Insights/diagnosticSettings/{action.name}"
             self.write("PUT", diagnostics, DIAGNOSTICS_API, action.content)
+        elif action.kind == "lock":
+            self.write("PUT", self._lock(server, action.name), LOCKS_API, action.content)
         elif action.kind == "private_endpoint":
             self._make_endpoint(server, action)
         else:
@@ -192,7 +221,17 @@ class Servers:
     def own_endpoints(self, server: ServerId, content: t.Mapping[str, t.Any]) -> list[str]:
         """Return the ids of private endpoints that a restore has made for this server."""
         found = self._endpoints(content, True)
-        return [item["id"] for item in found if item["id"].rsplit("/", 1)[-1] == f"pe-{server.name}"[:80]]
+        names = {plans.endpoint_name(server.name, number) for number in range(len(found))}
+        return [item["id"] for item in found if item["id"].rsplit("/", 1)[-1] in names]
+
+    @staticmethod
+    def _lock(server: ServerId, name: str) -> str:
+        return f"{server.path}/providers/Microsoft.Authorization/locks/{name}"
+
+    def own_locks(self, server: ServerId) -> list[str]:
+        """Return the ids of locks that a restore has brought over."""
+        found = self._locks(server, True)
+        return [self._lock(server, name) for name, (_, notes) in sorted(found.items()) if notes == plans.LOCK_NOTES]
 
     def _make_endpoint(self, server: ServerId, action: plans.Action) -> None:
         content = action.content
@@ -224,7 +263,8 @@ class Servers:
 class Restore:
     """One restore.
 
-    :param administrator_password: a new password of the password administrator, set at the end of the configuration.
+    :param administrator_password: gives a new password of the password administrator; it is asked for once before the
+        first write, and set at the end of the configuration.
     """
 
     def __init__(
@@ -235,7 +275,7 @@ class Restore:
         *,
         timeout: float,
         interval: float,
-        administrator_password: str | None = None,
+        administrator_password: t.Callable[[], str] | None = None,
         now: t.Callable[[], datetime.datetime] | None = None,
     ) -> None:
         self._servers = servers
@@ -277,6 +317,9 @@ class Restore:
             if source is not None:
                 # Read now what is brought over later: a right that is missing must not show after the first write.
                 self._before = servers.snapshot(request.source, source, self._what)
+            self._check_rights(source)
+            if self._password:
+                self._password()
             if check_mode:
                 self._plan_only(plans.Snapshot({"name": request.target.name, "properties": {}}))
                 return {"phase": "absent", "point": point, "server": None, "existed": False}
@@ -305,6 +348,10 @@ class Restore:
         if target is None:
             return {"phase": "absent", "point": None, "server": None, "existed": False}
         plans.discardable(request, target)
+        for path in servers.own_locks(request.target):
+            self.actions.append(f"take the lock {path.rsplit('/', 1)[-1]} away")
+            if not check_mode:
+                servers.delete(path, LOCKS_API)
         for path in servers.own_endpoints(request.target, target):
             self.actions.append(f"delete the private endpoint {path.rsplit('/', 1)[-1]}")
             if not check_mode:
@@ -330,6 +377,17 @@ class Restore:
                 raise AksPlatformError(f"{request.source.name} cannot be restored now: {' '.join(found)}")
         return point
 
+    def _check_rights(self, source: dict[str, t.Any] | None) -> None:
+        """Refuse a restore that would stop half-way for want of a right."""
+        before = self._before or plans.Snapshot(source or {})
+        for group, actions in plans.rights(self._request, before, self._what).items():
+            missing = self._servers.missing_rights(group, actions)
+            if missing:
+                raise AksPlatformError(
+                    f"The credential may not do {', '.join(missing)} in {group.rsplit('/', 1)[-1]}: assign a role "
+                    "there that allows it, such as Contributor (locks need User Access Administrator)."
+                )
+
     def _plan_only(self, target: plans.Snapshot) -> None:
         if self._before is not None:
             self.actions += [action.text for action in plans.reconcile(self._before, target, self._what)]
@@ -349,7 +407,7 @@ class Restore:
                 servers.carry_out(request.target, action)
         if self._password:
             self.actions.append("reset the administrator's password")
-            body = {"properties": {"administratorLoginPassword": self._password}}
+            body = {"properties": {"administratorLoginPassword": self._password()}}
             servers.write("PATCH", request.target.path, API_VERSION, body)
         server = servers.tag(request.target, {**tags, plans.TAG_PHASE: plans.PHASES[-1]})
         self.seconds["configure"] = round(time.monotonic() - started, 1)

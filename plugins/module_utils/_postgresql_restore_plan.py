@@ -38,6 +38,9 @@ TAG_ROLE = "aksops-postgresql-role"
 PROMOTION_TAGS = (TAG_ROLE, "aksops-postgresql-fence")
 #: What a promotion may call a server that is in use, or that it may lead back to.
 KEPT_ROLES = ("candidate", "active", "superseded")
+#: Locks of a promotion say something of the source, not of its copy.
+OWN_LOCKS = "aksops-"
+LOCK_NOTES = "Brought over by a restore."
 PHASES = ("restoring", "configuring", "configured")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])")
@@ -324,6 +327,7 @@ class Snapshot:
     :param administrators: object id -> (name, type, tenant).
     :param diagnostics: name -> properties of the diagnostic setting.
     :param endpoints: private endpoints that lead to the server, as ARM resources with C(zones) of their DNS group.
+    :param locks: name -> level of the locks on the server itself.
     """
 
     server: dict[str, t.Any]
@@ -333,6 +337,7 @@ class Snapshot:
     administrators: dict[str, tuple[str, str, str]] = dataclasses.field(default_factory=dict)
     diagnostics: dict[str, dict[str, t.Any]] = dataclasses.field(default_factory=dict)
     endpoints: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    locks: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,7 +360,14 @@ class Reconcile:
     administrators: bool = True
     maintenance_window: bool = True
     diagnostics: bool = True
-    high_availability: bool = False
+    high_availability: bool = True
+    settings: bool = True
+    locks: bool = True
+
+    @classmethod
+    def only(cls, *names: str) -> Reconcile:
+        """Return one that brings over the named parts and nothing else."""
+        return cls(**{field.name: field.name in names for field in dataclasses.fields(cls)})
 
 
 def reconcile(source: Snapshot, target: Snapshot, what: Reconcile) -> list[Action]:
@@ -376,17 +388,7 @@ def reconcile(source: Snapshot, target: Snapshot, what: Reconcile) -> list[Actio
                 properties = {"principalName": name, "principalType": kind, "tenantId": tenant}
                 text = f"make {name} an administrator"
                 actions.append(Action("administrator", text, object_id, {"properties": properties}))
-    patch: dict[str, t.Any] = {}
-    if what.maintenance_window:
-        wanted = (source.server.get("properties") or {}).get("maintenanceWindow")
-        custom = (wanted or {}).get("customWindow") == "Enabled"
-        if custom and wanted != (target.server.get("properties") or {}).get("maintenanceWindow"):
-            patch["maintenanceWindow"] = wanted
-    if what.high_availability:
-        wanted = ((source.server.get("properties") or {}).get("highAvailability") or {}).get("mode", "Disabled")
-        there = ((target.server.get("properties") or {}).get("highAvailability") or {}).get("mode", "Disabled")
-        if wanted != there and wanted != "Disabled":
-            patch["highAvailability"] = {"mode": wanted}
+    patch = _properties(source.server, target.server, what)
     if patch:
         actions.append(Action("server", f"set {' and '.join(sorted(patch))}", content={"properties": patch}))
     if what.diagnostics:
@@ -394,7 +396,38 @@ def reconcile(source: Snapshot, target: Snapshot, what: Reconcile) -> list[Actio
             if target.diagnostics.get(name) != properties:
                 text = f"send diagnostics as {name} does"
                 actions.append(Action("diagnostics", text, name, {"properties": properties}))
+    if what.locks:
+        for name in sorted(source.locks):
+            if name not in target.locks and not name.startswith(OWN_LOCKS):
+                # ReadOnly would keep the restore itself, and whatever works on the new server next, from its end.
+                content = {"properties": {"level": "CanNotDelete", "notes": LOCK_NOTES}}
+                actions.append(Action("lock", f"lock the server against deletion as {name} does", name, content))
     return actions
+
+
+def _properties(source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any], what: Reconcile) -> dict[str, t.Any]:
+    """Return the server's own properties that differ and are brought over."""
+    ours, theirs = source.get("properties") or {}, target.get("properties") or {}
+    patch: dict[str, t.Any] = {}
+    window = ours.get("maintenanceWindow") or {}
+    if (
+        what.maintenance_window
+        and window.get("customWindow") == "Enabled"
+        and window != theirs.get("maintenanceWindow")
+    ):
+        patch["maintenanceWindow"] = window
+    if what.high_availability:
+        wanted = (ours.get("highAvailability") or {}).get("mode", "Disabled")
+        there = (theirs.get("highAvailability") or {}).get("mode", "Disabled")
+        burstable = (target.get("sku") or {}).get("tier") == "Burstable"
+        if wanted not in (there, "Disabled") and not burstable:
+            patch["highAvailability"] = {"mode": wanted}
+    if what.settings:
+        for part, name in (("storage", "autoGrow"), ("backup", "backupRetentionDays")):
+            value = (ours.get(part) or {}).get(name)
+            if value is not None and value != (theirs.get(part) or {}).get(name):
+                patch[part] = {name: value}
+    return patch
 
 
 def _parameters(source: Snapshot, target: Snapshot) -> list[Action]:
@@ -420,7 +453,7 @@ def _endpoints(source: Snapshot, target: Snapshot) -> list[Action]:
         subnet = str((properties.get("subnet") or {}).get("id") or "")
         if not subnet or subnet.lower() in there:
             continue
-        name = f"pe-{target.server['name']}"[:80]
+        name = endpoint_name(target.server["name"], len(there))
         group = endpoint["id"].split("/resourceGroups/", 1)[1].split("/", 1)[0]
         content = {
             "group": group,
@@ -432,6 +465,39 @@ def _endpoints(source: Snapshot, target: Snapshot) -> list[Action]:
         actions.append(Action("private_endpoint", f"make a private endpoint in {subnet.split('/')[-1]}", name, content))
         there.add(subnet.lower())
     return actions
+
+
+_RIGHTS = {
+    "parameter": ("configurations/write",),
+    "restart": ("restart/action",),
+    "firewall_rule": ("firewallRules/write",),
+    "administrator": ("administrators/write",),
+}
+
+
+def rights(request: Request, source: Snapshot, what: Reconcile) -> dict[str, list[str]]:
+    """Return what a restore from this source will do: id of the resource group -> operations of Azure."""
+    own = f"/subscriptions/{request.target.subscription}/resourceGroups/{request.target.group}"
+    server = "Microsoft.DBforPostgreSQL/flexibleServers"
+    needed: dict[str, list[str]] = {own: [f"{server}/write"]}
+    blank = Snapshot({"name": request.target.name, "properties": {}})
+    for action in reconcile(source, blank, what):
+        group, names = own, [f"{server}/{name}" for name in _RIGHTS.get(action.kind, ())]
+        if action.kind == "diagnostics":
+            names = ["Microsoft.Insights/diagnosticSettings/write"]
+        elif action.kind == "lock":
+            names = ["Microsoft.Authorization/locks/write"]
+        elif action.kind == "private_endpoint":
+            group = f"/subscriptions/{request.target.subscription}/resourceGroups/{action.content['group']}"
+            names = ["Microsoft.Network/privateEndpoints/write"]
+        held = needed.setdefault(group, [])
+        held += [name for name in names if name not in held]
+    return needed
+
+
+def endpoint_name(server: str, number: int) -> str:
+    """Return the name of the private endpoint that a restore makes for a server; the first one's is Terraform's."""
+    return f"pe-{server}"[:80] if number == 0 else f"pe-{server}"[:77] + f"-{number + 1}"
 
 
 def blockers(source: t.Mapping[str, t.Any] | None, now: datetime.datetime) -> list[str]:

@@ -238,6 +238,11 @@ def login_error(login: Login, database: str, error: t.Any) -> SqlError:
     return SqlError(f"{where}: {text}", sqlstate)
 
 
+def refused(error: SqlError) -> bool:
+    """True where a server answered and did not let the login in, which no repetition changes."""
+    return "FATAL:" in str(error) and not _may_pass(error)
+
+
 def sql_error(database: str, error: t.Any) -> SqlError:
     """Return the error for a statement that failed."""
     primary = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)

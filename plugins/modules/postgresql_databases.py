@@ -95,6 +95,12 @@ options:
               - A password, for a server that has password authentication.
               - Instead of O(databases[].roles[].object_id).
             type: str
+          password_secret:
+            description:
+              - Address of the Key Vault secret that holds the password instead, such as
+                V(https://kv-shop.vault.azure.net/secrets/reports-password). The module reads it itself, so that the
+                value passes no variable; a new version of the secret is the role's new password at the next run.
+            type: str
       revoke_public:
         description: Whether only roles that were given the right may connect.
         type: bool
@@ -165,7 +171,7 @@ roles:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _postgresql
+from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _keyvault_secret, _postgresql
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_databases as service
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_databases_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_sql as sql
@@ -177,6 +183,7 @@ ROLE_ARG_SPEC: dict[str, t.Any] = {
     "object_id": {"type": "str"},
     "type": {"type": "str", "choices": ["service", "user", "group"], "default": "service"},
     "password": {"type": "str", "no_log": True},
+    "password_secret": {"type": "str", "no_log": False},
 }
 
 DATABASES_ARG_SPEC: dict[str, t.Any] = {
@@ -205,10 +212,18 @@ DATABASES_ARG_SPEC: dict[str, t.Any] = {
 }
 
 
+def with_passwords(params: t.Mapping[str, t.Any]) -> list[dict[str, t.Any]]:
+    """Return the databases with the passwords that Key Vault holds; where roles are dropped, none is needed."""
+    if params["state"] == "absent":
+        # Any text will do for a role that is only named.
+        return _keyvault_secret.resolve(params["databases"], lambda _address: "not read")
+    return _keyvault_secret.resolve(params["databases"], lambda address: _keyvault_secret.reader(params, address)())
+
+
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Carry out the task and return its result."""
     params = module.params
-    wishes = plans.parse(params["databases"])
+    wishes = plans.parse(with_passwords(params))
     credential = _auth.credential(params)
     arm = _arm.client(params)
     scope = sql.SCOPES[params["cloud"]]

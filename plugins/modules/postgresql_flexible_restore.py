@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Refuses what cannot be restored before any write; one sentence says why and what is allowed.
   - Makes the new server, waits for it, and brings over what a restore leaves behind - server parameters (with a
-    restart where one waits for it), firewall rules, private endpoints, Entra administrators, maintenance window and
-    diagnostic settings.
+    restart where one waits for it), firewall rules, private endpoints, Entra administrators, maintenance window,
+    diagnostic settings, high availability, locks and the administrator's password.
   - A restored server does not tell that it was restored. The module writes source, point, id and phase into tags.
     Run it again after an interruption and it goes on; another restore under the same name is refused.
   - It never changes the source. It deletes nothing but, with O(state=absent), a server that it has restored.
@@ -111,11 +111,27 @@ options:
       high_availability:
         description: High availability, which costs a second server. A drill does without.
         type: bool
-        default: false
+        default: true
+      settings:
+        description: Growth of the storage and the days that backups are kept.
+        type: bool
+        default: true
+      locks:
+        description:
+          - Locks on the source itself. Each becomes V(CanNotDelete), since V(ReadOnly) would stop the work on the new
+            server. O(state=absent) takes them away again.
+        type: bool
+        default: true
   administrator_password:
     description:
       - A password to give the password administrator.
       - A restore brings back the one that was valid at the moment it goes to.
+    type: str
+  administrator_password_secret:
+    description:
+      - Address of the Key Vault secret that holds that password, such as
+        V(https://kv-shop.vault.azure.net/secrets/postgresql-admin-password). The module reads it when it sets it, so
+        the value passes no variable.
     type: str
   wait_timeout:
     description: Seconds that the creation of the server may take.
@@ -205,7 +221,7 @@ seconds:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth
+from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth, _keyvault_secret
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql as postgresql
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore as service
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_plan as plans
@@ -248,10 +264,13 @@ RESTORE_ARG_SPEC: dict[str, t.Any] = {
             "administrators": switch(True),
             "maintenance_window": switch(True),
             "diagnostics": switch(True),
-            "high_availability": switch(False),
+            "high_availability": switch(True),
+            "settings": switch(True),
+            "locks": switch(True),
         },
     },
     "administrator_password": {"type": "str", "no_log": True},
+    "administrator_password_secret": {"type": "str", "no_log": False},
     "wait_timeout": {"type": "int", "default": 14400},
     "wait_sleep": {"type": "int", "default": 10},
 }
@@ -275,6 +294,14 @@ def request_of(params: t.Mapping[str, t.Any]) -> plans.Request:
     )
 
 
+def password_source(params: t.Mapping[str, t.Any]) -> t.Callable[[], str] | None:
+    """Return what gives the administrator's new password, None where it is left as it is."""
+    if params["administrator_password_secret"]:
+        return _keyvault_secret.reader(params, params["administrator_password_secret"])
+    given = params["administrator_password"]
+    return (lambda: str(given)) if given else None
+
+
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     """Carry out the task and return its result."""
     params = module.params
@@ -286,7 +313,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         plans.Reconcile(**params["reconcile"]),
         timeout=params["wait_timeout"],
         interval=params["wait_sleep"],
-        administrator_password=params["administrator_password"],
+        administrator_password=password_source(params),
     )
     carry_out = restore.run if params["state"] == "present" else restore.discard
     found = carry_out(check_mode=module.check_mode)
@@ -325,6 +352,7 @@ def main() -> None:
         argument_spec={**_auth.AUTH_ARG_SPEC, **RESTORE_ARG_SPEC},
         supports_check_mode=True,
         required_if=[("mode", "backup", ["backup"]), ("mode", "geo", ["location"])],
+        mutually_exclusive=[["administrator_password", "administrator_password_secret"]],
         required_together=[["delegated_subnet_id", "private_dns_zone_id"]],
     )
     try:

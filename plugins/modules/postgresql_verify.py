@@ -266,7 +266,7 @@ def azure_checks(params: t.Mapping[str, t.Any], arm: t.Any) -> list[plans.Result
         if source is None:
             results.append(plans.Result("parameters", plans.WARN, f"the source {source_id.name} does not exist"))
         else:
-            only = restore_plans.Reconcile(True, False, False, False, False, False, False)
+            only = restore_plans.Reconcile.only("parameters")
             wanted = servers.snapshot(source_id, source, only)
             there = servers.snapshot(server_id, server, only)
             result = plans.parameters(wanted.parameters, there.parameters, f"the source {source_id.name}")

@@ -213,10 +213,12 @@ def test_wrong_input_ends_before_any_write(bench, shop, change, words):
 
 
 def test_missing_rights_end_in_one_sentence(bench, shop):
+    mark = bench.mark()
     run = bench.playbook("restore_postgresql", "-e", shop.inputs(f"{shop.name}-n"), account="reader")
     assert run.code != 0
-    assert "AuthorizationFailed" in run.output
+    assert "is no Entra administrator of" in run.output
     assert "Traceback" not in run.output
+    assert bench.writes(mark) == []
 
 
 @pytest.mark.parametrize("phase", ["restoring", "configuring", "verifying"])

@@ -291,7 +291,7 @@ def test_a_new_value_is_handed_to_its_resource_once(vault):
     assert given == []
     assert actions(seed(vault, secrets, apply_value=apply)) == {"admin": "created"}
     assert given == vault.values("admin")
-    assert vault.newest("admin")["tags"] == {}
+    assert vault.newest("admin")["tags"] == {"aksops-applied-to": "/subscriptions/x"}
     assert not seed(vault, secrets, apply_value=apply).changed
     assert len(given) == 1
 
@@ -303,6 +303,18 @@ def test_a_secret_that_is_enabled_and_set_is_handed_over_too(vault):
     seed(vault, secrets, apply_value=lambda target, value: given.append(value))
     assert given == ["new-value"]
     assert not seed(vault, secrets, apply_value=lambda target, value: given.append(value)).changed
+
+
+def test_another_resource_is_given_the_value_that_is_there(vault):
+    given = []
+    seed(vault, [item("admin", generate=generate(), apply_to=TARGET)], apply_value=lambda *_: None)
+    moved = [item("admin", generate=generate(), apply_to={**TARGET, "resource_id": "/subscriptions/Y"})]
+    assert actions(seed(vault, moved, check_mode=True)) == {"admin": "applied"}
+    report = seed(vault, moved, apply_value=lambda target, value: given.append((target["resource_id"], value)))
+    assert actions(report) == {"admin": "applied"}
+    assert given == [("/subscriptions/Y", value) for value in vault.values("admin")]
+    assert len(vault.values("admin")) == 1
+    assert not seed(vault, moved).changed
 
 
 def test_a_hand_over_that_failed_is_made_up_for(vault):

@@ -184,6 +184,13 @@ def test_contradictions_are_refused(entries):
         plans.parse(entries)
 
 
+@pytest.mark.parametrize("name", ["x" * 64, "\N{LATIN SMALL LETTER E WITH ACUTE}" * 32, "pg_app"])
+def test_names_that_postgresql_would_cut_or_refuse_are_refused(name):
+    for wish in (entry(owner=name), entry(schemas=[name]), entry(roles=[{"name": name, "object_id": OID}])):
+        with pytest.raises(AksPlatformError, match=r"63 bytes|belong to PostgreSQL"):
+            plans.parse([wish])
+
+
 def test_absent_drops_people_first_and_keeps_data():
     texts = statements(plans.absent(plans.parse([entry()]), converged()))
     assert texts[0] == 'DROP ROLE "id-shop"'

@@ -136,6 +136,7 @@ def full():
         firewall_rules={"office": ("198.51.100.1", "198.51.100.9")},
         administrators={"oid": ("dba", "Group", "tenant")},
         diagnostics={"to-law": {"workspaceId": "/w"}},
+        locks={"keep": "ReadOnly", "aksops-superseded": "CanNotDelete"},
         endpoints=[
             {
                 "id": "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/privateEndpoints/pe",
@@ -161,7 +162,10 @@ def test_everything_that_azure_leaves_behind_is_brought_over():
         "private_endpoint",
         "administrator",
         "diagnostics",
+        "lock",
     ]
+    assert actions[-1].name == "keep"
+    assert actions[-1].content["properties"]["level"] == "CanNotDelete"
     endpoint = next(action for action in actions if action.kind == "private_endpoint")
     assert endpoint.content["group"] == "net"
     assert endpoint.content["zones"] == ["/zones/privatelink.postgres.database.azure.com"]
@@ -185,7 +189,7 @@ def test_what_the_target_has_besides_stays():
 
 
 def test_switches_leave_parts_out():
-    off = plans.Reconcile(False, False, False, False, False, False, False)
+    off = plans.Reconcile.only()
     assert plans.reconcile(full(), plans.Snapshot({"name": "new"}), off) == []
 
 
@@ -198,6 +202,52 @@ def test_high_availability_and_a_custom_window_are_set_on_request():
         "highAvailability": {"mode": "ZoneRedundant"},
     }
     assert plans.reconcile(plans.Snapshot(server()), snapshot(), plans.Reconcile(high_availability=True)) == []
+
+
+def test_high_availability_is_left_out_where_it_is_not_offered():
+    source = plans.Snapshot(server(highAvailability={"mode": "ZoneRedundant"}))
+    small = plans.Snapshot({**server(), "sku": {"name": "Standard_B2s", "tier": "Burstable"}})
+    assert plans.reconcile(source, small, plans.Reconcile()) == []
+
+
+def test_growth_and_retention_are_brought_over():
+    source = plans.Snapshot(server(storage={"autoGrow": "Enabled"}, backup={"backupRetentionDays": 35}))
+    there = plans.Snapshot(server(storage={"autoGrow": "Disabled"}, backup={"backupRetentionDays": 7}))
+    (action,) = plans.reconcile(source, there, plans.Reconcile())
+    assert action.content["properties"] == {"storage": {"autoGrow": "Enabled"}, "backup": {"backupRetentionDays": 35}}
+    assert plans.reconcile(source, source, plans.Reconcile()) == []
+
+
+def test_private_endpoints_in_two_subnets_get_two_names():
+    first = full().endpoints[0]
+    second = {**first, "properties": {"subnet": {"id": "/vnet/subnets/other"}}}
+    there = plans.Snapshot({"name": "new", "properties": {}})
+    both = plans.reconcile(plans.Snapshot(server(), endpoints=[first, second]), there, plans.Reconcile())
+    assert [action.name for action in both] == ["pe-new", "pe-new-2"]
+    # One was made before a kill.
+    there.endpoints = [first]
+    left = plans.reconcile(plans.Snapshot(server(), endpoints=[first, second]), there, plans.Reconcile())
+    assert [action.name for action in left] == ["pe-new-2"]
+
+
+def test_the_rights_are_those_of_the_writes():
+    needed = plans.rights(request(), full(), plans.Reconcile())
+    server = "Microsoft.DBforPostgreSQL/flexibleServers"
+    assert needed == {
+        "/subscriptions/s/resourceGroups/g": [
+            f"{server}/write",
+            f"{server}/configurations/write",
+            f"{server}/restart/action",
+            f"{server}/firewallRules/write",
+            f"{server}/administrators/write",
+            "Microsoft.Insights/diagnosticSettings/write",
+            "Microsoft.Authorization/locks/write",
+        ],
+        "/subscriptions/s/resourceGroups/net": ["Microsoft.Network/privateEndpoints/write"],
+    }
+    assert plans.rights(request(), full(), plans.Reconcile.only()) == {
+        "/subscriptions/s/resourceGroups/g": [f"{server}/write"]
+    }
 
 
 def test_blockers_are_sentences():
