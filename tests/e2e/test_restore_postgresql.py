@@ -377,29 +377,23 @@ def test_tables_are_extracted_beside_the_live_ones(bench, shop):
     assert bench.writes(mark) == []
 
 
-def test_an_extraction_that_is_cut_off_leaves_nothing(bench, shop):
+def test_an_extraction_that_fails_half_way_leaves_nothing(bench, shop):
     restored = f"{shop.name}-x"
     inputs = {
         "postgresql_extract_server": restored,
         "postgresql_extract_database": "shop",
-        "postgresql_extract_tables": ["orders"],
-        "postgresql_extract_schema": "cut",
+        "postgresql_extract_tables": ["orders", "billing.Odd Name's"],
+        "postgresql_extract_schema": "half",
     }
-    with shop.connect(restored) as lock:
-        # The copy waits behind this lock until it is killed.
-        lock.execute("BEGIN; LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")
-        run = bench.start("extract_postgresql", "-e", shop.inputs(f"{restored}2", **inputs))
-        deadline = time.monotonic() + 60
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        with shop.connect(restored) as watch:
-            while time.monotonic() < deadline and watch.execute(waiting).fetchone() == (0,):
-                time.sleep(0.05)
-            assert watch.execute(waiting).fetchone() != (0,)
-        bench.kill(run)
-        lock.execute("ROLLBACK")
+    there = "SELECT count(*) FROM pg_namespace WHERE nspname = 'half'"
     with shop.connect(shop.name) as connection:
-        assert connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'cut'").fetchone() == (0,)
-    again = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}2", **inputs))
-    assert again.code == 0, again.output
-    with shop.connect(shop.name) as connection:
-        assert connection.execute("SELECT count(*) FROM cut.orders").fetchone() == (50,)
+        # The first table is copied by then; the second has a type that the live database does not know.
+        connection.execute("ALTER TYPE mood RENAME TO humour")
+        run = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}2", **inputs))
+        assert run.code != 0
+        assert "mood" in run.output
+        assert connection.execute(there).fetchone() == (0,)
+        connection.execute("ALTER TYPE humour RENAME TO mood")
+        again = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}2", **inputs))
+        assert again.code == 0, again.output
+        assert connection.execute("SELECT count(*) FROM half.orders").fetchone() == (50,)
