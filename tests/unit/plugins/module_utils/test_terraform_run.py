@@ -435,3 +435,55 @@ def test_a_lock_found_by_a_plan_is_broken_if_it_is_ours(judged, monkeypatch):
     text = "Error: Error acquiring the state lock\n\n  Who: root@x\n"
     assert recover(judged, text, blob=blob)["retry"] is True
     assert blob.broken
+
+
+class PromotedBlob(Blob):
+    """A state that still holds the server that a promotion has replaced."""
+
+    def resources(self):
+        server = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/old"
+        kind = "azurerm_postgresql_flexible_server"
+        instance = {"attributes": {"id": server, "name": "old"}}
+        return [
+            {"mode": "managed", "module": "module.postgresql", "type": kind, "name": "this", "instances": [instance]}
+        ]
+
+
+def promoted_arm(active="new"):
+    return Arm(rg={"tags": {"aksops-postgresql-active": active}}, new={}, tfstate={})
+
+
+def test_the_state_follows_a_promotion(params):
+    commands = []
+
+    def run(command):
+        commands.append(command)
+        return 0, "", ""
+
+    params["active_from"] = "/subscriptions/s/resourceGroups/rg"
+    result = prepare(params, PromotedBlob(), promoted_arm(), run=run)
+    folder = Path(result["path"])
+    assert [command[1] for command in commands] == ["init", "state"]
+    assert commands[-1][2:] == ["rm", "module.postgresql"]
+    assert not [word for command in commands for word in command if SECRET in word]
+    imports = (folder / project.IMPORTS).read_text()
+    assert "to = module.postgresql.azurerm_postgresql_flexible_server.this" in imports
+    assert "flexibleServers/new" in imports
+    assert json.loads((folder / project.INPUTS).read_text())["postgresql"] == {"name": "new"}
+    assert "forgot old" in result["notes"][0]
+
+
+def test_a_state_that_holds_the_server_in_use_is_left_alone(params):
+    params["active_from"] = "/subscriptions/s/resourceGroups/rg"
+    result = prepare(params, PromotedBlob(), promoted_arm("old"))
+    assert result["notes"] == []
+    assert not (Path(result["path"]) / project.IMPORTS).exists()
+
+
+@pytest.mark.parametrize(
+    ("check_mode", "active", "words"), [(True, "new", "without check mode"), (False, "gone", "not exist")]
+)
+def test_a_state_that_cannot_follow_is_one_sentence(params, check_mode, active, words):
+    params["active_from"] = "/subscriptions/s/resourceGroups/rg"
+    with pytest.raises(AksPlatformError, match=words):
+        prepare(params, PromotedBlob(), promoted_arm(active), check_mode=check_mode)
