@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -18,8 +21,12 @@ pytestmark = pytest.mark.e2e
 GROUP = "/resourceGroups/rg-aksops-sandbox"
 SERVERS = f"{GROUP}/providers/Microsoft.DBforPostgreSQL/flexibleServers"
 NAME = "psql-e2e-r1"
-#: A connection secret of an application, which follows the server in use.
-ITEMS = [{"name": "reference-url", "template": "postgresql://reference@{{ platform.postgresql.fqdn }}:5432/reference"}]
+#: Those of the sandbox's inventory, and a connection secret, which follows the server in use.
+ITEMS = [
+    {"name": "reference-api-key", "generate": {"length": 40}},
+    {"name": "reference-session-key", "generate": {"length": 48}},
+    {"name": "reference-url", "template": "postgresql://reference@{{ platform.postgresql.fqdn }}:5432/reference"},
+]
 
 
 class Platform:
@@ -27,7 +34,6 @@ class Platform:
 
     def __init__(self, bench: Any) -> None:
         self.bench = bench
-        self.receipts = bench.folder / "receipts"
         self.inputs = bench.folder / "inputs.json"
         self.inputs.write_text(json.dumps({"secrets_items": ITEMS}))
         site = bench.playbook("site", "-e", f"@{self.inputs}")
@@ -48,13 +54,40 @@ class Platform:
             "postgresql_restore_mode": "latest",
             "postgresql_restore_name": NAME,
             "postgresql_restore_wait_sleep": 1,
-            "postgresql_restore_artifacts": str(self.receipts),
+            "postgresql_restore_artifacts": str(self.bench.folder / "receipts"),
         }
         return ["-e", json.dumps(given)]
 
     def arguments(self, **given: Any) -> list[str]:
-        known = {"postgresql_promote_server": NAME, "postgresql_restore_artifacts": str(self.receipts)}
-        return ["-e", f"@{self.inputs}", "-e", json.dumps(known | given)]
+        artifacts = {"postgresql_promote_artifacts": str(self.bench.folder / "promotions")}
+        return ["-e", f"@{self.inputs}", "-e", json.dumps({"postgresql_promote_server": NAME} | artifacts | given)]
+
+    def blob(self, method: str, query: str, body: bytes | None = None) -> bytes:
+        """A request to the container of receipts."""
+        path = f"{GROUP}/providers/Microsoft.Storage/storageAccounts"
+        (account,) = self.client.arm("GET", path, "2025-06-01").json["value"]
+        headers = {"x-ms-version": "2023-11-03", "Content-Type": "application/json"}
+        headers["Authorization"] = f"Bearer {self.client.token('https://storage.azure.com')}"
+        if body is not None:
+            headers["x-ms-blob-type"] = "BlockBlob"
+        url = f"{account['properties']['primaryEndpoints']['blob']}receipts{query}"
+        answer = self.client.send(method, url, body, headers)
+        assert answer.status < 300, answer.body
+        return answer.body
+
+    @contextlib.contextmanager
+    def receipt(self, **change: Any) -> Iterator[None]:
+        """The restore's receipt with some other content for a while."""
+        listed = self.blob("GET", "?restype=container&comp=list&prefix=restore/").decode()
+        (name,) = re.findall(r"<Name>(restore/[^<]+\.json)</Name>", listed)
+        original = self.blob("GET", f"/{name}")
+        document = json.loads(original)
+        document["receipt"] |= change
+        self.blob("PUT", f"/{name}", json.dumps(document).encode())
+        try:
+            yield
+        finally:
+            self.blob("PUT", f"/{name}", original)
 
     def servers(self) -> list[dict[str, Any]]:
         return self.client.arm("GET", SERVERS, "2025-08-01").json["value"]
@@ -117,22 +150,19 @@ def moment() -> float:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (None, "has no receipt"),
+        ({"server": {"id": "another"}}, "has no receipt"),
         ({"restore_id": "another"}, "of another restore"),
         ({"finished": "2026-01-01T00:00:00Z"}, "24 hours old at most"),
     ],
 )
 def test_without_a_receipt_of_its_own_nothing_is_promoted(bench, platform, change, words):
-    folder = bench.folder / words.replace(" ", "-")
-    folder.mkdir()
-    (receipt,) = platform.receipts.glob(f"{NAME}-*.json")
-    if change is not None:
-        (folder / receipt.name).write_text(json.dumps(json.loads(receipt.read_text()) | change))
-    mark = bench.mark()
-    run = bench.playbook("promote_postgresql", *platform.arguments(postgresql_restore_artifacts=str(folder)))
+    with platform.receipt(**change):
+        mark = bench.mark()
+        run = bench.playbook("promote_postgresql", *platform.arguments())
+        written = bench.writes(mark)
     assert run.code != 0
     assert words in " ".join(run.output.split()), run.output[-3000:]
-    assert bench.writes(mark) == []
+    assert written == []
     assert platform.serves(platform.old)
 
 
