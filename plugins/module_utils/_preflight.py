@@ -284,7 +284,9 @@ def _reach(
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         results = list(pool.map(lambda item: _preflight_reach.try_probe(item, token), found))
     findings.problems += [text for item, text in zip(found, results, strict=True) if text and _is_named(arm, item)]
-    facts["reached"] = [item.address for item, text in zip(found, results, strict=True) if text is None]
+    reached = [item for item, text in zip(found, results, strict=True) if text is None]
+    facts["reached"] = [item.address for item in reached]
+    facts["reached_kinds"] = ["state" if item.kind == "storage" else item.kind for item in reached]
 
 
 def summary(problems: t.Sequence[str]) -> str:

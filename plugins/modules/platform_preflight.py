@@ -132,6 +132,10 @@ facts:
       description: Addresses of existing services that were reached.
       type: list
       elements: str
+    reached_kinds:
+      description: Kinds of these services, as in the option C(needs) of M(aksops.platform.platform_access).
+      type: list
+      elements: str
 """
 
 import functools

@@ -30,6 +30,7 @@ class Admin:
             "/fault": self._fault,
             "/rbac-delay": self._rbac_delay,
             "/policy-delay": self._policy_delay,
+            "/firewall-delay": self._firewall_delay,
         }
         try:
             command = commands.get(request.path)
@@ -78,6 +79,11 @@ class Admin:
         if request.method == "POST":
             self._ctx.policy_delay = float(request.json()["seconds"])
         return {"seconds": self._ctx.policy_delay}
+
+    def _firewall_delay(self, request: Request) -> dict[str, float]:
+        if request.method == "POST":
+            self._ctx.network.delay = float(request.json()["seconds"])
+        return {"seconds": self._ctx.network.delay}
 
 
 class NotRunningError(Exception):

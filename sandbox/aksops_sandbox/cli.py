@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     ledger.add_argument("--limit", type=int, default=10_000, help="only the newest N")
     ledger.add_argument("--last", action="store_true", help="print the newest serial number only")
     fault = command("fault", _fault, "list, add or clear injected faults")
-    fault.add_argument("kind", nargs="?", help="latency, status, reset, lost, timeout, rbac-delay, policy-delay, clear")
+    kinds = "latency, status, reset, lost, timeout, rbac-delay, policy-delay, firewall-delay, clear"
+    fault.add_argument("kind", nargs="?", help=kinds)
     fault.add_argument("--host", default="*", help="shell pattern")
     fault.add_argument("--path", default="*", help="shell pattern")
     fault.add_argument("--method", default="*", help="shell pattern")
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     fault.add_argument("--status", type=int, default=503, help="status code to answer")
     fault.add_argument("--count", type=int, default=0, help="end after so many hits")
     fault.add_argument("--retry-after", type=int, help="seconds to send as Retry-After")
-    fault.add_argument("--seconds", type=float, default=0.0, help="for rbac-delay and policy-delay")
+    fault.add_argument("--seconds", type=float, default=0.0, help="for the delays")
     fault.add_argument("--seed", type=int, help="make the choice of hit requests repeatable")
     logs = command("logs", _logs, "print the end of a log")
     logs.add_argument("name", nargs="?", default="server", help="log name; 'list' names them")
@@ -208,7 +209,7 @@ def _ledger(home: Home, options: argparse.Namespace) -> int:
 
 
 def _fault(home: Home, options: argparse.Namespace) -> int:
-    delays = ("rbac-delay", "policy-delay")
+    delays = ("rbac-delay", "policy-delay", "firewall-delay")
     if options.kind in delays:
         admin.call(home.admin_socket, "POST", options.kind, {"seconds": options.seconds})
     if options.kind == "clear":

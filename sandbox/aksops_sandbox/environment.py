@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
+from aksops_sandbox.azure.network_access import NetworkAccess
 from aksops_sandbox.settings import Home, Principals, read_json
 from aksops_sandbox.tools import ToolMissingError, Tools
 
@@ -48,6 +49,7 @@ def variables(home: Home, vantage: str = "inside", account: str = "operator") ->
         "AZURE_SECRET": who.client_secret,
         "AZURE_CONFIG_DIR": str(home.path / "azure-cli"),
         "AKSOPS_PRINCIPAL_ID": who.object_id,
+        "AKSOPS_CALLER_ADDRESS": NetworkAccess.inside_address if vantage == "inside" else NetworkAccess.outside_address,
         "AKSOPS_OPERATOR_IDS": ",".join(item.object_id for item in principals.accounts if item.name != "reader"),
         "GO_AZURE_SDK_SKIP_POLLING_DELAY": "true",
         "CHECKPOINT_DISABLE": "1",

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
+import threading
+import time
+from typing import Any
+
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.store import Resource, Store
 from aksops_sandbox.http.message import Request
@@ -11,19 +17,35 @@ class NetworkAccess:
     """Decides by the client's vantage, as Azure decides by its address.
 
     `inside` is a client in the virtual network: it reaches a resource through an approved private endpoint, or by its
-    public address where that is open. `outside` is a client on the internet with the address `outside_address`.
+    public address where that is open, coming from the NAT gateway's address. `outside` is a client on the internet with
+    the address `outside_address`.
+
+    `delay` (seconds) is how long a changed firewall takes to count for data planes, as on Azure.
     """
 
     outside_address = "203.0.113.10"
+    inside_address = "203.0.113.20"
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._lock = threading.Lock()
+        self._seen: dict[str, tuple[dict[str, Any], dict[str, Any], float]] = {}
+        self.delay = 0.0
+
+    def address(self, vantage: str) -> str:
+        """The public address by which services see a client."""
+        return self.inside_address if vantage == "inside" else self.outside_address
+
+    def lets_in(self, ranges: list[str], vantage: str) -> bool:
+        """True where one of the addresses or blocks holds the client's public address."""
+        client = ipaddress.ip_address(self.address(vantage))
+        return any(client in ipaddress.ip_network(item, strict=False) for item in ranges if item)
 
     def check(self, ctx: object, request: Request, resource: Resource) -> None:
         """Raise AzureError 403 where this request's vantage cannot reach the resource."""
         if request.vantage == "inside" and self.has_private_endpoint(resource.id):
             return
-        if self.public_open(resource) or (request.vantage == "inside" and self.subnet_open(resource)):
+        if self.public_open(resource, request.vantage) or (request.vantage == "inside" and self.subnet_open(resource)):
             return
         raise AzureError(
             403,
@@ -56,14 +78,26 @@ class NetworkAccess:
         rules = resource.properties.get("networkAcls") or resource.properties.get("networkRuleSet") or {}
         return bool(rules.get("virtualNetworkRules"))
 
-    def public_open(self, resource: Resource) -> bool:
-        """True where the resource answers on its public address to the outside client."""
+    def public_open(self, resource: Resource, vantage: str = "outside") -> bool:
+        """True where the resource answers on its public address to the client."""
         properties = resource.properties
         if str(properties.get("publicNetworkAccess", "Enabled")).lower() in {"disabled", "securedbyperimeter"}:
             return False
-        rules = properties.get("networkAcls") or properties.get("networkRuleSet") or {}
+        rules = self._in_force(resource.id, properties.get("networkAcls") or properties.get("networkRuleSet") or {})
         if rules.get("defaultAction", "Allow").lower() == "allow":
             return True
-        entries = rules.get("ipRules") or []
-        allowed = {str(entry.get("value") or entry.get("ipMask") or "").split("/")[0] for entry in entries}
-        return self.outside_address in allowed
+        return self.lets_in(
+            [str(entry.get("value") or entry.get("ipMask") or "") for entry in rules.get("ipRules") or []], vantage
+        )
+
+    def _in_force(self, resource_id: str, rules: dict[str, Any]) -> dict[str, Any]:
+        """The rules that count by now: new ones do `delay` seconds after a client first met them."""
+        with self._lock:
+            old, new, since = self._seen.get(resource_id.lower(), (rules, rules, 0.0))
+            if time.monotonic() - since >= self.delay:
+                old = new
+            if json.dumps(rules, sort_keys=True) != json.dumps(new, sort_keys=True):
+                new, since = rules, time.monotonic()
+                old = new if self.delay <= 0 else old
+            self._seen[resource_id.lower()] = (old, new, since)
+            return old

@@ -130,12 +130,7 @@ class Fleet:
             if access.get("enablePrivateCluster"):
                 return vantage == "inside"
             ranges = access.get("authorizedIPRanges") or []
-            outside = ipaddress.ip_address(ctx.network.outside_address)
-            return (
-                not ranges
-                or vantage == "inside"
-                or any(outside in ipaddress.ip_network(item, strict=False) for item in ranges)
-            )
+            return not ranges or vantage == "inside" or ctx.network.lets_in(ranges, vantage)
 
         return reachable
 

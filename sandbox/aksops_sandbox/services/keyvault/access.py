@@ -74,16 +74,17 @@ class Access:
             return
         try:
             ctx.network.check(ctx, request, vault)
-        except AzureError as error:
-            raise self._closed(error, request, vault) from None
+        except AzureError:
+            raise self._closed(ctx, request, vault) from None
         self._reachable[key] = now + _CACHE_SECONDS
 
     @staticmethod
-    def _closed(error: AzureError, request: Request, vault: Resource) -> AzureError:
+    def _closed(ctx: Sandbox, request: Request, vault: Resource) -> AzureError:
         if str(vault.properties.get("publicNetworkAccess", "Enabled")).lower() == "enabled":
             message = (
                 "Client address is not authorized and caller is not a trusted service.\r\n"
-                f"Client address: 203.0.113.10 ({request.vantage} the network)\r\nVault: {vault.name}"
+                f"Client address: {ctx.network.address(request.vantage)}\r\n"
+                f"Vault: {vault.name};location={vault.location}"
             )
             return AzureError(403, "Forbidden", message, inner={"code": "ForbiddenByFirewall"})
         message = (
