@@ -104,6 +104,11 @@ class Doors:
         # An account that lets everybody in is about to get a firewall, which must know this address by then.
         if account and "state" in needs and address and _lets_all_in(account):
             shut.setdefault("state", "")
+        if address:
+            address = plans.checked_address(address)
+            for kind in plans.OPENABLE:
+                if kind in needs and kind in bodies and kind not in shut and plans.lingers(kind, bodies[kind], address):
+                    shut[kind] = ""
         refused = {kind: plans.cannot_open(kind, bodies[kind]) for kind in shut}
         final = {kind: text for kind, text in refused.items() if text}
         missing = [text for kind, text in final.items() if kind not in optional]

@@ -116,6 +116,23 @@ def is_listed(kind: str, body: Body, address: str) -> bool:
     return any(_block(item) == _block(address) for item in rules(kind, body))
 
 
+def lingers(kind: str, body: Body, address: str) -> bool:
+    """Whether the firewall does not let the address in, whatever it answers at this moment.
+
+    A firewall follows its rules with a delay, so one that was just closed still answers, and shuts amid the work. What
+    has a private endpoint may have answered there.
+    """
+    properties = body.get("properties") or {}
+    if kind == "api_server":
+        guarded = bool(rules(kind, body))
+    else:
+        action = (properties.get("networkAcls") or {}).get("defaultAction")
+        guarded = str(action or "Allow").lower() == "deny" and not properties.get("privateEndpointConnections")
+    own = _block(address)
+    blocks = [block for block in map(_block, rules(kind, body)) if isinstance(block, type(own))]
+    return guarded and not any(own.subnet_of(block) for block in blocks)
+
+
 def changed_body(kind: str, body: Body, address: str, *, listed: bool) -> Body | None:
     """Return what to write so that the address is listed, or is not; None where it is so.
 

@@ -212,9 +212,20 @@ def _named_questions(
             for key, (kind, name, version) in EXISTING.items()
             if _has(resources, kind, names[name])
         ]
-        if state_name:
+        if state_name and not _lists_nobody(raw.get("state_account")):
             raw["body:storage"] = raw.get("state_account")
     return more
+
+
+def _lists_nobody(account: t.Any) -> bool:
+    """Whether a run with C(allowlist) left the account so: the stage State, which comes next, opens it through ARM."""
+    properties = (account or {}).get("properties") or {}
+    rules = properties.get("networkAcls") or {}
+    return (
+        rules.get("defaultAction") == "Deny"
+        and not (rules.get("ipRules") or rules.get("virtualNetworkRules"))
+        and not properties.get("privateEndpointConnections")
+    )
 
 
 def _judge_region(

@@ -108,6 +108,26 @@ def test_opens_what_refuses_and_closes_it_again():
     assert arm.bodies == before
 
 
+def test_what_still_answers_though_its_firewall_is_closed_is_opened():
+    arm = Arm()
+    late = _access.Doors(arm, None, SERVICES, holder="one", timeout=0, interval=0, probe=lambda *_: None)
+    assert late.open(["state", "vault", "api_server"], [], ADDRESS, dry=False)["opened"] == [
+        "state",
+        "vault",
+        "api_server",
+    ]
+
+
+def test_what_answers_by_a_private_endpoint_or_a_standing_block_is_left_alone():
+    arm = Arm()
+    arm.bodies["/state"]["properties"]["networkAcls"]["ipRules"].append({"value": ADDRESS.rpartition(".")[0] + ".0/24"})
+    arm.bodies["/vault"]["properties"]["privateEndpointConnections"] = [{"id": "/connection"}]
+    before = copy.deepcopy(arm.bodies)
+    near = _access.Doors(arm, None, SERVICES, holder="one", timeout=0, interval=0, probe=lambda *_: None)
+    assert near.open(["state", "vault"], [], ADDRESS, dry=False)["opened"] == []
+    assert arm.bodies == before
+
+
 def test_a_standing_rule_of_the_same_address_stays():
     arm = Arm()
     arm.bodies["/vault"]["properties"]["networkAcls"]["ipRules"].append({"value": f"{ADDRESS}/32"})
