@@ -99,8 +99,8 @@ contract: setup ## the sandbox against real clients
 	@pytest tests/contract
 
 .PHONY: e2e
-e2e: setup ## whole playbooks against sandboxes of their own
-	@pytest tests/e2e
+e2e: setup ## whole playbooks against sandboxes of their own, two files at a time
+	@pytest tests/e2e --numprocesses 2 --dist loadfile
 
 .PHONY: molecule
 molecule: setup ## one scenario a role, two at a time
