@@ -287,10 +287,10 @@ def judge_plan(params: dict[str, t.Any], run: Run, *, arm: Arm, check_mode: bool
         raise AksPlatformError(f"Terraform cannot read its own plan: {plans.errors(err or out)}")
     plan = plans.read_plan(json.loads(out))
     marked = _whole_though_marked(plan, params, arm)
-    if marked and not check_mode:
-        notes = [_clear_mark(item.address, params, run) for item in marked]
-        return {**_verdict(plans.Plan([], []), ""), "retry": True, "notes": notes}
-    plan = plan._replace(changes=[item for item in plan.changes if item not in marked])
+    if marked:
+        # What depends on them would be replaced with them, so this plan is judged no further.
+        notes = [_keep(item.address, params, run, check_mode) for item in marked]
+        return {**_verdict(plans.Plan([], []), ""), "retry": not check_mode, "notes": notes}
     refused = plans.refused(plan, params["allow_destroy"])
     if refused:
         raise AksPlatformError(
@@ -300,8 +300,7 @@ def judge_plan(params: dict[str, t.Any], run: Run, *, arm: Arm, check_mode: bool
     text = ""
     if plan.pending and params["describe"]:
         text = run([params["binary"], "show", "-no-color", params["plan_file"]])[1]
-    verdict = _verdict(plan, plans.redact(text, project.secrets_of(folder)))
-    return {**verdict, "notes": [f"would keep {item.address}, which a failed apply has marked" for item in marked]}
+    return _verdict(plan, plans.redact(text, project.secrets_of(folder)))
 
 
 def _whole_though_marked(plan: plans.Plan, params: dict[str, t.Any], arm: Arm) -> list[plans.Change]:
@@ -317,7 +316,10 @@ def _whole_though_marked(plan: plans.Plan, params: dict[str, t.Any], arm: Arm) -
     return [item for item in marked if plans.whole(item.tainted, states)]
 
 
-def _clear_mark(address: str, params: dict[str, t.Any], run: Run) -> str:
+def _keep(address: str, params: dict[str, t.Any], run: Run, check_mode: bool) -> str:
+    """Clear the mark on one resource, and return a note that says so."""
+    if check_mode:
+        return f"would keep {address}, which a failed apply has marked for replacement, and plan again"
     code, out, err = run([params["binary"], "untaint", address])
     if code:
         reason = plans.errors(plans.redact(err or out, project.secrets_of(Path(params["path"]))))
