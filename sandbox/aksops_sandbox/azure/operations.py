@@ -57,6 +57,14 @@ class Operations:
             **retry_after(request),
         }
 
+    def outcome(self, name: str) -> tuple[str, float] | None:
+        """How an operation has ended (`Succeeded`, `Failed`) and when; None while it runs."""
+        operation = self._table.get(name)
+        if operation is None or operation["status"] == "InProgress":
+            return None
+        ended = operation.get("endTime") or operation["startTime"]
+        return operation["status"], datetime.datetime.fromisoformat(ended).timestamp()
+
     def answer(self, request: Request, name: str, *, result: bool, render: Callable[[str], Response]) -> Response:
         """Answer a poll of an operation's status, or of its result (which is the resource itself)."""
         operation = self._table.get(name)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from aksops_sandbox.azure import odata
 from aksops_sandbox.azure import status as status_table
 from aksops_sandbox.azure.errors import AzureError, not_found
 from aksops_sandbox.azure.ids import ResourceId
@@ -116,11 +117,16 @@ class ResourceType:
         headers = {"ETag": etag_of(resource)} if self.etag else None
         return Response.json(200, self.render(ctx, resource), headers)
 
+    def head(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
+        """Answer HEAD: 204 where the resource exists."""
+        self.get(ctx, request, rid)
+        return Response.empty(204)
+
     def list(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
         """Answer GET of a collection: below a resource group, a subscription or a parent resource."""
         parent = rid.parent if len(rid.types) > 1 else rid.scope
         found = ctx.store.list(type=self.type, prefix=parent or None)
-        return Response.json(200, {"value": [self.render(ctx, resource) for resource in found]})
+        return odata.page(request, found, lambda resource: self.render(ctx, resource))
 
     def put(self, ctx: Sandbox, request: Request, rid: ResourceId) -> Response:
         """Answer PUT: create, or replace."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aksops_sandbox.services.activity import ActivityService
 from aksops_sandbox.services.authorization import AuthorizationService
 from aksops_sandbox.services.base import Service
 from aksops_sandbox.services.charts import ChartsService
@@ -28,6 +29,7 @@ SERVICES: list[type[Service]] = [
     EntraService,
     SubscriptionsService,
     TagsService,
+    ActivityService,
     AuthorizationService,
     ChartsService,
     ContainerService,

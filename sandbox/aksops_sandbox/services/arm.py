@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.ids import ResourceId, parse
 from aksops_sandbox.http.message import Principal, Request, Response
+from aksops_sandbox.services import activity
 
 if TYPE_CHECKING:
     from aksops_sandbox.azure.resource_type import ResourceType
@@ -18,6 +20,7 @@ AUDIENCES = ["https://management.azure.com", "https://management.core.windows.ne
 _OPERATION = re.compile(
     r"/subscriptions/[^/]+/providers/[^/]+/locations/[^/]+/operation(Statuses|Results)/([^/]+)", re.I
 )
+_IN_GROUP = re.compile(r"(/subscriptions/[^/]+/resourcegroups/([^/]+))/.", re.I)
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview|-privatepreview)?")
 
 
@@ -57,10 +60,22 @@ class Arm:
                 400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
             )
         self._check_subscription(request)
+        try:
+            response = self._answer(ctx, request)
+        except AzureError as error:
+            activity.record(ctx, request, error.status)
+            raise
+        started = response.headers.get("Azure-AsyncOperation") or response.headers.get("Location") or ""
+        polled = _OPERATION.fullmatch(urlsplit(started).path)
+        activity.record(ctx, request, response.status, polled.group(2) if polled else "")
+        return response
+
+    def _answer(self, ctx: Sandbox, request: Request) -> Response:
         operation = _OPERATION.fullmatch(request.path)
         if operation and request.method == "GET":
             is_result = operation.group(1).lower() == "results"
             return ctx.operations.answer(request, operation.group(2), result=is_result, render=self._render)
+        self._check_group(request)
         for method, pattern, handler in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
                 return handler(ctx, request, match)
@@ -75,6 +90,12 @@ class Arm:
             return
         if parts[1].lower() != self._ctx.principals.subscription_id:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+
+    def _check_group(self, request: Request) -> None:
+        """ARM looks for the resource group first; for a write the resource type does so itself."""
+        group = _IN_GROUP.match(request.path)
+        if group and request.method not in {"PUT", "DELETE"} and self._ctx.store.get(group.group(1)) is None:
+            raise AzureError(404, "ResourceGroupNotFound", f"Resource group '{group.group(2)}' could not be found.")
 
     def _render(self, resource_id: str) -> Response:
         resource = self._ctx.store.get(resource_id)
@@ -103,7 +124,7 @@ class Arm:
 
     @staticmethod
     def _verb(kind: ResourceType, method: str):
-        return {"GET": kind.get, "HEAD": kind.get, "PUT": kind.put, "PATCH": kind.patch, "DELETE": kind.delete}[method]
+        return {"GET": kind.get, "HEAD": kind.head, "PUT": kind.put, "PATCH": kind.patch, "DELETE": kind.delete}[method]
 
     def _action(self, request: Request, rid: ResourceId) -> Response:
         name = rid.types[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from aksops_sandbox.azure import regions
+from aksops_sandbox.azure import odata, regions
 from aksops_sandbox.azure.errors import AzureError, bad_request
 from aksops_sandbox.azure.operations import retry_after
 from aksops_sandbox.azure.resource_type import merge
@@ -13,6 +13,7 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.sandbox import GROUP
 from aksops_sandbox.services.base import Service
+from aksops_sandbox.services.tags import SUBSCRIPTION_TAGS
 
 if TYPE_CHECKING:
     from aksops_sandbox.sandbox import Sandbox
@@ -53,8 +54,8 @@ class SubscriptionsService(Service):
             ("GET", r"/tenants", _tenants),
             ("GET", _SUBSCRIPTION, _subscription),
             ("GET", rf"{_SUBSCRIPTION}/locations", _locations),
-            ("GET", rf"{_SUBSCRIPTION}/providers", _providers),
-            ("GET", rf"{_SUBSCRIPTION}/providers/([^/]+)", _provider),
+            ("GET", rf"(?:{_SUBSCRIPTION})?/providers", _providers),
+            ("GET", rf"(?:{_SUBSCRIPTION})?/providers/([^/]+)", _provider),
             ("POST", rf"{_SUBSCRIPTION}/providers/([^/]+)/register", _register),
             ("POST", rf"{_SUBSCRIPTION}/providers/([^/]+)/unregister", _unregister),
             ("GET", rf"{_SUBSCRIPTION}/resourcegroups", _groups),
@@ -79,6 +80,7 @@ def _subscription_body(ctx: Sandbox) -> dict[str, Any]:
         "state": "Enabled",
         "authorizationSource": "RoleBased",
         "managedByTenants": [],
+        "tags": ctx.store.table(SUBSCRIPTION_TAGS).get(f"/subscriptions/{subscription}", {}),
         "subscriptionPolicies": {"quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off"},
     }
 
@@ -176,10 +178,10 @@ def _find_group(ctx: Sandbox, match: re.Match[str]) -> Resource:
 
 def _groups(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
     groups = ctx.store.list(type=GROUP)
-    wanted = re.search(r"tagName eq '([^']+)' and tagValue eq '([^']+)'", request.query.get("$filter", ""))
+    wanted = odata.terms(request.query.get("$filter", ""), _TAG_FIELDS)
     if wanted:
-        groups = [group for group in groups if (group.tags or {}).get(wanted.group(1)) == wanted.group(2)]
-    return Response.json(200, {"value": [_render_group(group) for group in groups]})
+        groups = [group for group in groups if any(odata.tagged(group.tags, terms) for terms in wanted)]
+    return odata.page(request, groups, _render_group)
 
 
 def _group(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
@@ -248,18 +250,39 @@ def _delete_group(ctx: Sandbox, request: Request, match: re.Match[str]) -> Respo
 
 def _resources(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
     prefix = request.path[: -len("/resources")]
-    top_level = [
+    found = [
         item
         for item in ctx.store.list(prefix=prefix)
         if item.location is not None and item.type != GROUP and item.type.count("/") == 1
     ]
-    wanted = re.search(r"resourceType eq '([^']+)'", request.query.get("$filter", ""), re.I)
-    value = []
-    for item in top_level:
-        if wanted and item.type.lower() != wanted.group(1).lower():
-            continue
-        entry = {"id": item.id, "name": item.name, "type": item.type, "location": item.location, "tags": item.tags}
-        if "provisioningstate" in request.query.get("$expand", "").lower():
-            entry["provisioningState"] = item.properties.get("provisioningState", "Succeeded")
-        value.append(entry | {key: item.body[key] for key in ("sku", "kind", "identity", "zones") if key in item.body})
-    return Response.json(200, {"value": value})
+    wanted = odata.terms(request.query.get("$filter", ""), (*_RESOURCE_FIELDS, *_TAG_FIELDS))
+    if wanted:
+        found = [item for item in found if any(_fits(item, terms) for terms in wanted)]
+    expanded = "provisioningstate" in request.query.get("$expand", "").lower()
+    return odata.page(request, found, lambda item: _listed(item, expanded))
+
+
+_RESOURCE_FIELDS = {
+    "name": lambda item: item.name,
+    "location": lambda item: item.location,
+    "resourcetype": lambda item: item.type,
+    "resourcegroup": lambda item: item.id.split("/")[4],
+    "identity/principalid": lambda item: str((item.body.get("identity") or {}).get("principalId") or ""),
+}
+_TAG_FIELDS = ("tagname", "tagvalue")
+
+
+def _fits(item: Resource, terms: list[odata.Term]) -> bool:
+    for term in terms:
+        read = _RESOURCE_FIELDS.get(term.field)
+        value = regions.short(term.value) if term.field == "location" else term.value
+        if read and not odata.Term(term.field, term.verb, value).holds(read(item)):
+            return False
+    return odata.tagged(item.tags, [term for term in terms if term.field in _TAG_FIELDS])
+
+
+def _listed(item: Resource, expanded: bool) -> dict[str, Any]:
+    entry = {"id": item.id, "name": item.name, "type": item.type, "location": item.location, "tags": item.tags}
+    if expanded:
+        entry["provisioningState"] = item.properties.get("provisioningState", "Succeeded")
+    return entry | {key: item.body[key] for key in ("sku", "kind", "identity", "zones") if key in item.body}

@@ -1,10 +1,11 @@
-"""Microsoft.Resources/tags: the tags of a resource group or a resource, by themselves."""
+"""Microsoft.Resources/tags: the tags of a subscription, a resource group or a resource, by themselves; names in use."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
+from aksops_sandbox.azure import odata
 from aksops_sandbox.azure.errors import AzureError, bad_request, not_found
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Request, Response
@@ -13,9 +14,11 @@ from aksops_sandbox.services.base import Service
 if TYPE_CHECKING:
     from aksops_sandbox.sandbox import Sandbox
 
-_ROUTE = r"(?P<scope>/subscriptions/[^/]+/resourcegroups/.+)/providers/microsoft\.resources/tags/default"
+_ROUTE = r"(?P<scope>/subscriptions/[^/]+(?:/resourcegroups/.+)?)/providers/microsoft\.resources/tags/default"
 _TYPE = "Microsoft.Resources/tags"
 _MOST = 50
+_SUBSCRIPTION = "Microsoft.Resources/subscriptions"
+SUBSCRIPTION_TAGS = "subscription_tags"
 
 
 class TagsService(Service):
@@ -28,10 +31,15 @@ class TagsService(Service):
             ("PUT", _ROUTE, _put),
             ("PATCH", _ROUTE, _patch),
             ("DELETE", _ROUTE, _delete),
+            ("GET", r"/subscriptions/[^/]+/tagnames", _names),
         ]
 
 
 def _find(ctx: Sandbox, scope: str) -> Resource:
+    if scope.count("/") == 2:
+        subscription = f"/subscriptions/{ctx.principals.subscription_id}"
+        tags = dict(ctx.store.table(SUBSCRIPTION_TAGS).get(subscription, {}))
+        return Resource(subscription, ctx.principals.subscription_id, _SUBSCRIPTION, tags=tags)
     found = ctx.store.get(scope)
     if found is None:
         raise not_found(scope)
@@ -66,7 +74,10 @@ def _store(ctx: Sandbox, resource: Resource, tags: dict[str, str]) -> Response:
                 "InvalidTagValueLength", f"The value of the tag '{name}' is no text of up to 256 characters."
             )
     resource.tags = tags
-    ctx.store.put(resource)
+    if resource.type == _SUBSCRIPTION:
+        ctx.store.table(SUBSCRIPTION_TAGS)[resource.id] = tags
+    else:
+        ctx.store.put(resource)
     return _render(resource)
 
 
@@ -108,3 +119,27 @@ def _delete(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
     with ctx.exclusive(match["scope"]):
         _store(ctx, _find(ctx, match["scope"]), {})
     return Response.empty(200)
+
+
+def _names(ctx: Sandbox, request: Request, match: re.Match[str]) -> Response:
+    """Every tag in use, with its values and how often each is."""
+    used: dict[str, dict[str, int]] = {}
+    for resource in ctx.store.peek():
+        for name, value in (resource.tags or {}).items():
+            values = used.setdefault(name, {})
+            values[value] = values.get(value, 0) + 1
+    base = f"/subscriptions/{ctx.principals.subscription_id}/tagNames"
+    return odata.page(request, sorted(used.items()), lambda item: _name(base, *item))
+
+
+def _name(base: str, name: str, values: dict[str, int]) -> dict[str, Any]:
+    shown = [
+        {"id": f"{base}/{name}/tagValues/{value}", "tagValue": value, "count": {"type": "Total", "value": count}}
+        for value, count in values.items()
+    ]
+    return {
+        "id": f"{base}/{name}",
+        "tagName": name,
+        "count": {"type": "Total", "value": sum(values.values())},
+        "values": shown,
+    }
