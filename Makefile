@@ -11,6 +11,8 @@ ANSIBLE := ansible==14.5.0
 ANSIBLE_COMPAT := ansible-core>=2.19,<2.20
 INVENTORY ?= inventories/sandbox
 SITE_TOOLS := azurerm terraform etcd kubernetes kwok helm argocd redis azurite
+# Go and npm need a home folder, which services and containers often do not set.
+export HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
