@@ -311,11 +311,10 @@ def run(module: t.Any) -> None:
         timeout=params["wait_timeout"],
         interval=params["wait_sleep"],
     )
-    allowlist = params["access"] == "allowlist"
     if params["state"] == "closed":
-        done = doors.close(dry=module.check_mode) if allowlist else {"closed": []}
+        done = doors.close(dry=module.check_mode)
         module.exit_json(changed=bool(done["closed"]), **done)
-    if allowlist:
+    if params["access"] == "allowlist":
         done = doors.open(params["needs"], params["optional"], params["address"] or "", dry=module.check_mode)
         module.exit_json(changed=bool(done["opened"]), **done)
     shut = doors.closed(doors.read(params["needs"]))

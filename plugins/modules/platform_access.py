@@ -15,8 +15,8 @@ description:
   - With O(access=allowlist) it lets the caller's public address into the firewalls of those that refuse, waits until
     they answer, and with O(state=closed) takes it out again. All other rules stay.
   - What a host has opened is on record as a tag of the storage account of Terraform's state, so that O(state=closed)
-    also closes what a killed run of the same host has left. What any host opened more than twelve hours ago is closed
-    too.
+    also closes what a killed run of the same host has left, with either O(access). What any host opened more than
+    twelve hours ago is closed too.
   - A private cluster and PostgreSQL are never opened.
 options:
   state:

@@ -105,6 +105,20 @@ def test_what_a_killed_run_leaves_open_the_next_one_closes(bench, ask):
     assert at_rest(listed(ask))
 
 
+def test_a_run_from_inside_closes_what_a_killed_one_left(bench, ask):
+    process = bench.start("secrets", *ALLOWLIST, vantage="outside")
+    deadline = time.monotonic() + 60
+    try:
+        while at_rest(listed(ask)):
+            assert time.monotonic() < deadline, "the run never opened a door"
+            time.sleep(0.2)
+    finally:
+        bench.kill(process)
+    run = bench.playbook("verify")
+    assert [name.split(" : ")[-1] for name in run.changed_tasks] == ["Close the doors that this run has opened"]
+    assert at_rest(listed(ask))
+
+
 def test_another_principal_from_inside_finds_nothing_to_do_but_the_databases(bench, ask):
     run = bench.playbook("site", *ALLOWLIST, account="second", env={"AKSOPS_WORK_DIR": str(bench.work / "third")})
     assert run.code == 0, run.output[-6000:]

@@ -6,6 +6,7 @@ import copy
 import datetime
 import io
 import json
+from unittest import mock
 from urllib.error import HTTPError
 
 import pytest
@@ -169,6 +170,32 @@ def test_another_host_is_closed_only_after_half_a_day():
     arm.bodies["/state"]["tags"][tag] = f"{ADDRESS} vault 2026-01-01T00:00:00Z"
     assert doors(arm).close(dry=False) == {"closed": ["vault"]}
     assert arm.bodies == before
+
+
+@pytest.mark.parametrize("access", ["inside", "allowlist"])
+@pytest.mark.parametrize("dry", [False, True])
+def test_a_run_of_either_access_closes_what_a_killed_one_of_its_host_left(monkeypatch, access, dry):
+    arm = Arm()
+    before = copy.deepcopy(arm.bodies)
+    doors(arm).open(["state", "vault"], [], ADDRESS, dry=False)
+    left = copy.deepcopy(arm.bodies)
+    monkeypatch.setattr(_access._arm, "ArmClient", lambda *_, **__: arm)
+    monkeypatch.setattr(_access._auth, "credential", lambda params: None)
+    monkeypatch.setattr(_access._auth, "arm_endpoint", lambda params: "")
+    module = mock.Mock(check_mode=dry)
+    module.params = {
+        "state": "closed",
+        "access": access,
+        "services": SERVICES,
+        "holder": "one",
+        "wait_timeout": 0,
+        "wait_sleep": 0,
+    }
+    module.exit_json.side_effect = SystemExit
+    with pytest.raises(SystemExit):
+        _access.run(module)
+    module.exit_json.assert_called_once_with(changed=True, closed=["state", "vault"])
+    assert arm.bodies == (left if dry else before)
 
 
 def test_a_door_that_does_not_close_stays_on_record():
