@@ -18,7 +18,7 @@ _GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 class Workbook(ResourceType):
     type = "Microsoft.Insights/workbooks"
-    status = "insights/2022-04-01/workbooksapis"
+    status = "applicationinsights/2022-04-01/workbooksapis"
     etag = True
 
     def prepare(self, ctx: Any, new: Resource, old: Resource | None) -> None:
