@@ -394,7 +394,7 @@ def test_in_process_and_as_a_module_the_result_is_the_same(client, environment, 
             register="module",
             diff=True,
             check_mode=check,
-            environment={"ANOTHER": "1"},
+            environment={"PYTHONWARNINGS": "default"},
         ),
         task("wrong here", names[0], module={"secrets": [{"nonsense": 1}]}, register="wrong_here"),
         {
