@@ -16,64 +16,12 @@ import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_verify_catalog as catalog
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_verify_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql_sql import SqlError, ident
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql_verify_plan import FAIL, PASS, WARN, Result
-from ansible_collections.aksops.platform.plugins.module_utils._postgresql_verify_reading import Reading
-
-_SYSTEM_DATABASES = ("azure_maintenance", "azure_sys")
-_USER_SCHEMA = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'azure_sandbox', 'azure_sandbox_entra')"
-_NOT_OF_EXTENSION = "NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e')"
-
-_DATABASE = """
-SELECT pg_catalog.pg_get_userbyid(datdba) AS owner, pg_catalog.pg_encoding_to_char(encoding) AS encoding,
-  datcollate AS collation, datcollversion AS recorded, pg_catalog.pg_database_collation_actual_version(oid) AS actual
-FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
-"""
-_TABLES = f"""
-SELECT n.nspname AS schema, c.relname AS name, c.relkind::text AS kind, greatest(c.reltuples, 0)::bigint AS estimate,
-  pg_catalog.pg_relation_size(c.oid) AS bytes,
-  pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AS readable
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
-ORDER BY 5 DESC
-"""
-_COLUMNS = f"""
-SELECT n.nspname || '.' || c.relname AS name, pg_catalog.array_agg(a.attname || ' ' ||
-  pg_catalog.format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
-  ORDER BY a.attnum) AS columns
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relkind IN ('r', 'p', 'v', 'm') AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION} GROUP BY 1
-"""
-_CONSTRAINTS = f"""
-SELECT n.nspname || '.' || c.relname || '.' || k.conname AS name, pg_catalog.pg_get_constraintdef(k.oid) AS definition,
-  k.convalidated AS valid
-FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
-"""
-_INDEXES = f"""
-SELECT n.nspname || '.' || c.relname AS name, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition,
-  i.indisvalid AND i.indisready AS valid, c.oid::bigint AS oid, m.amname AS method
-FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_am m ON m.oid = c.relam
-WHERE c.relkind = 'i' AND c.relpersistence = 'p' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
-"""
-_SEQUENCES = f"""
-SELECT n.nspname AS schema, c.relname AS name, s.seqincrement AS increment_by, tn.nspname AS table_schema,
-  t.relname AS table_name, a.attname AS column_name, pg_catalog.has_schema_privilege(tn.oid, 'USAGE')
-  AND pg_catalog.has_table_privilege(t.oid, 'SELECT') AND pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
-  AS readable, a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AS of_integers
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_sequence s ON s.seqrelid = c.oid
-LEFT JOIN pg_catalog.pg_depend d ON d.objid = c.oid AND d.deptype IN ('a', 'i')
-  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjsubid > 0
-LEFT JOIN pg_catalog.pg_class t ON t.oid = d.refobjid LEFT JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-WHERE c.relkind = 'S' AND {_USER_SCHEMA} AND {_NOT_OF_EXTENSION}
-"""
-
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_verify_reading import DROPPED, Reading
 
 #: Seconds before the target within which a transaction may have been open at it.
 _SETTLED = 60.0
@@ -137,7 +85,7 @@ class Verifier:
         self._source = source
         self._manifest = manifest or {}
         self.facts: dict[str, plans.Facts] = {}
-        self.roles: list[str] = []
+        self.access = plans.Access()
         self.newest: datetime.datetime | None = None
         self._lock = threading.Lock()
 
@@ -159,6 +107,13 @@ class Verifier:
         self.facts = {name: facts for name, facts in self.facts.items() if name in databases}
         return results
 
+    @property
+    def manifest(self) -> dict[str, t.Any]:
+        """What the server holds, to compare another one with."""
+        roles = sorted(role for role in self.access.attributes if not role.startswith("pg_"))
+        content: dict[str, t.Any] = {name: facts.as_dict() for name, facts in self.facts.items()}
+        return {**content, "_roles": roles, "_access": self.access.as_dict()}
+
     def _wanted(self) -> set[str]:
         """The databases that the task or the manifest names; empty means all."""
         return set(self._options.databases) or {name for name in self._manifest if not name.startswith("_")}
@@ -173,17 +128,18 @@ class Verifier:
                 results.append(self._timed("connection", "", lambda: self._connection(session)))
                 names = self._names(session)
                 results.append(self._timed("transactions", "", lambda: self._leftovers(session)))
-                roles = {row["rolname"] for row in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
+                self.access = plans.Access.from_rows(session.rows(catalog.SERVER))
         except SqlError as error:
             return [*results, Result("connection", FAIL, str(error))], []
-        wanted = self._wanted()
-        live_roles: set[str] = set()
+        wanted, roles = self._wanted(), set(self.access.attributes)
+        checked = [name for name in sorted(names) if not wanted or name in wanted]
+        live: plans.Access | None = None
         if self._source is not None:
             try:
                 with self._source("postgres", {"default_transaction_read_only": "on"}) as session:
-                    live_roles = {row["rolname"] for row in session.rows("SELECT rolname FROM pg_catalog.pg_roles")}
-                    live = self._names(session)
-                    results.append(plans.compare_names("databases", "", live, names, "the live source", WARN))
+                    live = plans.Access.from_rows(session.rows(catalog.SERVER))
+                    there = self._names(session)
+                    results.append(plans.compare_names("databases", "", there, names, "the live source", WARN))
             except SqlError as error:
                 results.append(Result("databases", WARN, f"the live source could not be asked: {error}"))
         if wanted:
@@ -191,15 +147,18 @@ class Verifier:
         expected = set(self._options.roles) | set(self._manifest.get("_roles") or ())
         if expected:
             results.append(plans.compare_names("roles", "", expected, roles, "what was asked for", FAIL))
-        if live_roles:
-            results.append(plans.compare_names("roles", "", live_roles, roles, "the live source", WARN))
-        self.roles = sorted(role for role in roles if not role.startswith("pg_"))
-        return results, [name for name in sorted(names) if not wanted or name in wanted]
+        if "_access" in self._manifest:
+            kept = plans.Access.from_dict(self._manifest["_access"])
+            results += plans.access(kept, self.access, checked, "the manifest", live=False)
+        if live is not None:
+            results.append(plans.compare_names("roles", "", live.attributes, roles, "the live source", WARN))
+            results += plans.access(live, self.access, checked, "the live source", live=True)
+        return results, checked
 
     @staticmethod
     def _names(session: t.Any) -> list[str]:
-        rows = session.rows("SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate")
-        return [row["datname"] for row in rows if row["datname"] not in _SYSTEM_DATABASES]
+        rows = session.rows(catalog.DATABASES)
+        return [row["datname"] for row in rows if row["datname"] not in catalog.SYSTEM_DATABASES]
 
     @staticmethod
     def _connection(session: t.Any) -> Result:
@@ -243,7 +202,7 @@ class Verifier:
         try:
             with self._connect(name, options) as session:
                 facts = plans.Facts()
-                tables = session.rows(_TABLES)
+                tables = session.rows(catalog.TABLES)
                 hidden = [f"{row['schema']}.{row['name']}" for row in tables if not row["readable"]]
                 tables = [row for row in tables if row["readable"]]
                 if hidden:
@@ -251,7 +210,7 @@ class Verifier:
                     results.append(Result("readable", WARN, evidence, name))
                 results.append(self._timed("collation", name, lambda: self._collation(session, facts, name)))
                 results.append(self._timed("validity", name, lambda: self._structure(session, facts, name)))
-                reading = Reading(tables, session.rows(_SEQUENCES))
+                reading = Reading(tables, session.rows(catalog.SEQUENCES))
                 content = self._timed("content", name, lambda: self._content(session, facts, reading, name))
                 results.append(self._timed("sequences", name, lambda: reading.sequences(session, facts, name)))
                 started = time.monotonic()
@@ -265,7 +224,9 @@ class Verifier:
                 results += self._moments(session, name)
                 results += self._assertions(session, name)
         except SqlError as error:
-            results.append(Result("connection", FAIL, str(error), name))
+            # A database that nobody has asked for and that does not let this role in is no fault of the server.
+            kept_out = name not in self._wanted() and "permission denied for database" in str(error)
+            results.append(Result(*(("readable", WARN) if kept_out else ("connection", FAIL)), str(error), name))
         return results
 
     @staticmethod
@@ -280,8 +241,9 @@ class Verifier:
 
     @staticmethod
     def _collation(session: t.Any, facts: plans.Facts, name: str) -> Result:
-        row = session.rows(_DATABASE)[0]
+        row = session.rows(catalog.DATABASE)[0]
         facts.owner, facts.encoding, facts.collation = row["owner"], row["encoding"], row["collation"] or ""
+        facts.large_objects = row["large_objects"]
         facts.extensions = {
             item["extname"]: item["extversion"]
             for item in session.rows("SELECT extname, extversion FROM pg_catalog.pg_extension")
@@ -291,14 +253,24 @@ class Verifier:
                 f"the collation's version changed from {row['recorded']} to {row['actual']}: REINDEX the database"
             )
             return Result("collation", WARN, evidence, name)
+        if row["changed_collations"]:
+            evidence = (
+                f"collations of columns changed their version: {plans.some(row['changed_collations'])}: REINDEX them"
+            )
+            return Result("collation", WARN, evidence, name)
         return Result("collation", PASS, f"{facts.encoding}, {facts.collation}", name)
 
     @staticmethod
     def _structure(session: t.Any, facts: plans.Facts, name: str) -> Result:
-        facts.columns = {row["name"]: list(row["columns"]) for row in session.rows(_COLUMNS)}
-        constraints, indexes = session.rows(_CONSTRAINTS), session.rows(_INDEXES)
+        facts.columns = {row["name"]: list(row["columns"]) for row in session.rows(catalog.COLUMNS)}
+        constraints, indexes = session.rows(catalog.CONSTRAINTS), session.rows(catalog.INDEXES)
         facts.constraints = {row["name"]: row["definition"] for row in constraints}
         facts.indexes = {row["name"]: row["definition"] for row in indexes}
+        session.rows("SET search_path = pg_catalog")
+        facts.definitions = {row["name"]: row["digest"] for row in session.rows(catalog.DEFINITIONS)}
+        session.rows("RESET search_path")
+        for row in session.rows(catalog.GRANTS):
+            (facts.default_privileges if row["is_default"] else facts.grants)[row["name"]] = row["held"]
         broken = [row["name"] for row in indexes if not row["valid"]]
         if broken:
             return Result("validity", FAIL, f"indexes that are not valid: {plans.some(broken)}", name)
@@ -322,7 +294,8 @@ class Verifier:
             try:
                 counted = session.rows(f"SELECT count(*) AS rows FROM {ident(row['schema'])}.{ident(row['name'])}")
             except SqlError as error:
-                failures.append(f"{full}: {error}")
+                if error.sqlstate != DROPPED:
+                    failures.append(f"{full}: {error}")
                 continue
             facts.tables[full] = counted[0]["rows"]
             facts.exact.append(full)
@@ -354,7 +327,7 @@ class Verifier:
             self._collation(session, facts, name)
             self._structure(session, facts, name)
             # Estimates do: the source goes on while it is read.
-            for row in session.rows(_TABLES):
+            for row in session.rows(catalog.TABLES):
                 facts.tables[f"{row['schema']}.{row['name']}"] = row["estimate"]
         return facts
 
@@ -386,7 +359,7 @@ class Verifier:
             " WHERE e.extname = 'amcheck'"
         )[0]["nspname"]
         checked = 0
-        for row in session.rows(_INDEXES):
+        for row in session.rows(catalog.INDEXES):
             if row["method"] != "btree" or not row["valid"]:
                 continue
             try:

@@ -43,6 +43,9 @@ class Facts:
     :param constraints: schema.table.constraint -> definition.
     :param indexes: schema.index -> definition.
     :param sequences: schema.sequence -> last value (None: never used).
+    :param definitions: kind and name of what is no column, constraint or index -> digest of its definition.
+    :param grants: kind and name -> owner and grants.
+    :param default_privileges: whose future objects, of which kind and where -> grants.
     """
 
     owner: str = ""
@@ -55,6 +58,10 @@ class Facts:
     constraints: dict[str, str] = dataclasses.field(default_factory=dict)
     indexes: dict[str, str] = dataclasses.field(default_factory=dict)
     sequences: dict[str, int | None] = dataclasses.field(default_factory=dict)
+    definitions: dict[str, str] = dataclasses.field(default_factory=dict)
+    grants: dict[str, str] = dataclasses.field(default_factory=dict)
+    default_privileges: dict[str, str] = dataclasses.field(default_factory=dict)
+    large_objects: int = 0
 
     def as_dict(self) -> dict[str, t.Any]:
         return dataclasses.asdict(self)
@@ -62,8 +69,44 @@ class Facts:
     @classmethod
     def from_dict(cls, content: t.Mapping[str, t.Any]) -> Facts:
         """Return the facts that a manifest holds; keys that it lacks stay empty."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{key: value for key, value in content.items() if key in known})
+        return cls(**_known(cls, content))
+
+
+@dataclasses.dataclass
+class Access:
+    """What a server, not one of its databases, says of roles and databases; also kept by a manifest.
+
+    :param attributes: role -> what it may do, its limits.
+    :param memberships: "role in role" -> with which options.
+    :param settings: "of role in database parameter" -> digest of the value.
+    :param databases: database -> encoding, collation, owner and grants.
+    """
+
+    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
+    memberships: dict[str, str] = dataclasses.field(default_factory=dict)
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    databases: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: t.Mapping[str, t.Any]) -> Access:
+        """Return what a manifest holds; one that is older than a fact lacks it."""
+        return cls(**_known(cls, content))
+
+    @classmethod
+    def from_rows(cls, rows: t.Iterable[t.Mapping[str, t.Any]]) -> Access:
+        """Return what the rows of the catalog's query C(SERVER) say."""
+        found = cls()
+        for row in rows:
+            getattr(found, row["kind"])[row["name"]] = row["value"]
+        return found
+
+
+def _known(cls: t.Any, content: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    names = {field.name for field in dataclasses.fields(cls)}
+    return {key: value for key, value in content.items() if key in names}
 
 
 def worst(results: t.Iterable[Result]) -> str:
@@ -115,7 +158,7 @@ def counts(database: str, wanted: Facts, there: Facts, reference: str, *, live: 
     is empty here and is not there is worth a word.
     """
     if live:
-        empty = {name for name, rows in there.tables.items() if rows == 0 and wanted.tables.get(name, 0) > 0}
+        empty = {name for name in there.exact if there.tables[name] == 0 and wanted.tables.get(name, 0) > 0}
         if empty:
             return Result("row_counts", WARN, f"empty here, but not in {reference}: {some(empty)}", database)
         return Result("row_counts", PASS, f"{sum(there.tables.values())} rows in {len(there.tables)} tables", database)
@@ -131,27 +174,65 @@ def counts(database: str, wanted: Facts, there: Facts, reference: str, *, live: 
 
 
 def schema(database: str, wanted: Facts, there: Facts, reference: str, *, live: bool) -> list[Result]:
-    """Judge tables, columns, constraints, indexes and extensions."""
+    """Judge tables, columns, constraints, indexes, other definitions, extensions, and who may do what with them.
+
+    What is missing is told by one check: its columns and grants are not compared.
+    """
     severity = WARN if live else FAIL
     results = [compare_names("tables", database, wanted.tables, there.tables, reference, severity)]
-    common = set(wanted.tables) & set(there.tables)
-    results.append(
-        compare_values(
-            "columns",
-            database,
-            {name: columns for name, columns in wanted.columns.items() if name in common},
-            there.columns,
-            reference,
-            severity,
-        )
-    )
+    gone = set(wanted.tables) - set(there.tables)
+    unsaid = gone | {f"table {name}" for name in gone}
     for check, ours, theirs in (
+        ("columns", _common(wanted.columns, there.columns), there.columns),
         ("constraints", wanted.constraints, there.constraints),
         ("indexes", wanted.indexes, there.indexes),
+        (
+            "definitions",
+            {name: text for name, text in wanted.definitions.items() if name not in unsaid},
+            there.definitions,
+        ),
+        ("extensions", wanted.extensions, there.extensions),
+        ("grants", _common(wanted.grants, there.grants), there.grants),
+        ("default_privileges", wanted.default_privileges, there.default_privileges),
     ):
         results.append(compare_values(check, database, ours, theirs, reference, severity))
-    results.append(compare_values("extensions", database, wanted.extensions, there.extensions, reference, severity))
+    if wanted.large_objects > there.large_objects:
+        evidence = f"{there.large_objects} large objects, {wanted.large_objects} in {reference}"
+        results.append(Result("large_objects", severity, evidence, database))
     return results
+
+
+def _common(wanted: t.Mapping[str, t.Any], there: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what is wanted of that which is there."""
+    return {name: value for name, value in wanted.items() if name in there}
+
+
+def access(wanted: Access, there: Access, databases: t.Iterable[str], reference: str, *, live: bool) -> list[Result]:
+    """Judge what roles may do, are members of and have set, and the checked databases' owners, grants and collations.
+
+    Roles that are missing are told by the check C(roles).
+    """
+    severity = WARN if live else FAIL
+    checked = {
+        name: text for name, text in _common(wanted.databases, there.databases).items() if name in set(databases)
+    }
+
+    def of_known_roles(items: t.Mapping[str, str], roles: t.Callable[[str], t.Iterable[str]]) -> dict[str, str]:
+        lost = set(wanted.attributes) - set(there.attributes)
+        return {name: text for name, text in items.items() if not lost.intersection(roles(name))}
+
+    memberships = of_known_roles(wanted.memberships, lambda name: name.split(" in ", 1))
+    settings = of_known_roles(
+        wanted.settings, lambda name: [name.removeprefix("of ").rsplit(" ", 1)[0].split(" in ")[0]]
+    )
+    return [
+        compare_values(
+            "role_attributes", "", _common(wanted.attributes, there.attributes), there.attributes, reference, severity
+        ),
+        compare_values("memberships", "", memberships, there.memberships, reference, severity),
+        compare_values("role_settings", "", settings, there.settings, reference, severity),
+        compare_values("database_access", "", checked, there.databases, reference, severity),
+    ]
 
 
 def sequences(database: str, behind: t.Sequence[t.Mapping[str, t.Any]], checked: int) -> Result:

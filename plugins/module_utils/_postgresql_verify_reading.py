@@ -10,6 +10,8 @@ import typing as t
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_verify_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql_sql import SqlError, ident
 
+#: The table went while the others were read: a server in use may do that.
+DROPPED = "42P01"
 _LAST_VALUES = "SELECT schemaname || '.' || sequencename AS name, last_value FROM pg_catalog.pg_sequences"
 
 
@@ -27,7 +29,13 @@ class Reading:
         self.tables = tables
         self._names = [f"{row['schema']}.{row['name']}" for row in sequences]
         self._feeding = [
-            row for row in sequences if row["column_name"] is not None and row["increment_by"] > 0 and row["readable"]
+            row
+            for row in sequences
+            if row["column_name"] is not None
+            and row["readable"]
+            and row["increment_by"] > 0
+            and not row["cycles"]
+            and (row["of_integers"] or row["of_numbers"])
         ]
         self._largest: dict[tuple[str, str], int | None] = {}
 
@@ -48,7 +56,8 @@ class Reading:
                     f"{largest} FROM {ident(row['schema'])}.{ident(row['name'])} AS aksops_row"
                 )[0]
             except SqlError as error:
-                failures.append(f"{full}: {error}")
+                if error.sqlstate != DROPPED:
+                    failures.append(f"{full}: {error}")
                 continue
             size += found["bytes"]
             facts.tables[full] = found["rows"]

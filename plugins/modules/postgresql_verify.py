@@ -12,10 +12,13 @@ version_added: 0.1.0
 description:
   - Makes named checks of a server and of each of its databases, several databases at a time, and returns pass, warn or
     fail for each with its evidence. It serves restored servers, drills and promotions alike.
-  - Checks are C(state) and C(parameters) (through Azure), C(connection), C(transactions), C(databases), C(roles), and
-    in each database C(readable), C(collation), C(validity) of indexes and constraints, C(sequences), C(tables),
-    C(columns), C(constraints), C(indexes), C(extensions), C(row_counts), C(content) (amcheck, else the server reads
-    every row to its end), C(data_time) and C(assertion:NAME).
+  - Checks are C(state) and C(parameters) (through Azure), C(connection), C(transactions), C(databases), C(roles),
+    C(role_attributes), C(memberships), C(role_settings), C(database_access) (owner, grants, encoding and collation of
+    each database), and in each database C(readable), C(collation), C(validity) of indexes and constraints,
+    C(sequences), C(tables), C(columns), C(constraints), C(indexes), C(definitions) (views, functions, triggers, types,
+    policies, defaults and the like), C(extensions), C(grants) (with owners), C(default_privileges), C(large_objects),
+    C(row_counts), C(content) (amcheck, else the server reads every row to its end), C(data_time) and
+    C(assertion:NAME).
   - Sessions are read-only with time-outs, except for one temporary table that proves that the server takes writes.
   - What differs from a manifest fails. What differs from the live source warns, because the source has gone on.
 options:
@@ -35,7 +38,8 @@ options:
   manifest:
     description:
       - What an earlier run of this module returned as RV(manifest).
-      - Tables, columns, constraints, indexes, extensions, roles and exact row counts must be as in it.
+      - Tables, columns, constraints, indexes, other definitions, extensions, roles, grants and exact row counts must be
+        as in it. Facts that a manifest of an older version lacks are not compared.
     type: dict
     default: {}
   databases:
@@ -312,12 +316,11 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         manifest=params["manifest"],
     )
     results = azure_checks(params, arm) + verifier.run()
-    manifest: dict[str, t.Any] = {name: facts.as_dict() for name, facts in verifier.facts.items()}
     return {
         "changed": False,
         "status": plans.worst(results),
         "checks": [result.as_dict() for result in results],
-        "manifest": {**manifest, "_roles": verifier.roles},
+        "manifest": verifier.manifest,
         "newest": restore_plans.iso(verifier.newest) if verifier.newest else None,
         "gap_seconds": (
             round((options.target - verifier.newest).total_seconds(), 3) if options.target and verifier.newest else None

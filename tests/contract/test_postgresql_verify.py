@@ -112,8 +112,7 @@ def server(client: Any, sandbox: Any) -> Iterator[Server]:
 def manifest(server: Server) -> Any:
     """What the healthy server holds, as it would be kept in a file."""
     _, verifier = server.check()
-    content = {name: facts.as_dict() for name, facts in verifier.facts.items()} | {"_roles": verifier.roles}
-    return json.loads(json.dumps(content))
+    return json.loads(json.dumps(verifier.manifest))
 
 
 def statuses(found: dict[str, list[Any]]) -> dict[str, set[str]]:
@@ -206,6 +205,177 @@ def test_an_invalid_index_is_found(server):
     assert found["validity"][0].status == "fail"
     assert "public.orders_by_customer" in found["validity"][0].evidence
     server.superuser(mark.format("true"))
+
+
+#: What other people keep in their databases, and what a check must not stumble over.
+AWKWARD = (
+    "CREATE SCHEMA other",
+    "CREATE TYPE other.mood AS ENUM ('calm', 'odd')",
+    "CREATE DOMAIN other.positive AS integer CHECK (VALUE > 0)",
+    "CREATE TYPE other.pair AS (a integer, b text)",
+    'CREATE TABLE other."Odd Na.me\'s" (n other.positive, m other.mood[], tw int GENERATED ALWAYS AS (n * 2) STORED)',
+    "CREATE TABLE other.parted (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)",
+    "CREATE TABLE other.parted_1 PARTITION OF other.parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+    "CREATE VIEW other.seen AS SELECT id FROM public.orders",
+    "CREATE MATERIALIZED VIEW other.never AS SELECT 1 AS one WITH NO DATA",
+    "CREATE MATERIALIZED VIEW other.counted AS SELECT count(*) FROM public.orders",
+    "CREATE UNLOGGED TABLE other.scratch (id serial PRIMARY KEY)",
+    "INSERT INTO other.scratch DEFAULT VALUES",
+    "CREATE TABLE other.keyless (t text)",
+    "INSERT INTO other.keyless VALUES ('same'), ('same')",
+    "CREATE SEQUENCE other.tickets MAXVALUE 3 CYCLE",
+    "CREATE TABLE other.cycled (id int DEFAULT nextval('other.tickets'))",
+    "ALTER SEQUENCE other.tickets OWNED BY other.cycled.id",
+    "INSERT INTO other.cycled SELECT FROM generate_series(1, 4)",
+    "CREATE TABLE other.down (id int GENERATED ALWAYS AS IDENTITY (INCREMENT -1) PRIMARY KEY)",
+    "INSERT INTO other.down SELECT FROM generate_series(1, 4)",
+    "CREATE SEQUENCE other.labels",
+    "CREATE TABLE other.labelled (id text DEFAULT 'x' || nextval('other.labels'))",
+    "ALTER SEQUENCE other.labels OWNED BY other.labelled.id",
+    "INSERT INTO other.labelled DEFAULT VALUES",
+    "CREATE FUNCTION other.f(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1'",
+    "CREATE FUNCTION other.touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+    "CREATE TRIGGER touched BEFORE UPDATE ON other.keyless FOR EACH ROW EXECUTE FUNCTION other.touch()",
+    "CREATE POLICY own ON other.keyless USING (t = current_user)",
+    "CREATE AGGREGATE other.total(integer) (SFUNC = int4pl, STYPE = integer)",
+    "SELECT lo_from_bytea(0, 'something large')",
+    "CREATE ROLE guest NOLOGIN",
+    "CREATE ROLE member LOGIN PASSWORD 'Kept-Away-17'",
+    "GRANT guest TO member",
+    "GRANT SELECT, INSERT ON other.keyless TO guest",
+    "GRANT SELECT (t) ON other.keyless TO member",
+    "GRANT USAGE ON SCHEMA other TO guest",
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA other GRANT SELECT ON TABLES TO guest",
+    "ALTER ROLE member SET work_mem = '5MB'",
+    "GRANT CONNECT ON DATABASE shop TO guest",
+)
+
+
+@pytest.fixture(scope="module")
+def awkward(server: Server) -> Any:
+    """The manifest of a server that has all of it."""
+    server.sql(*AWKWARD)
+    found, verifier = server.check()
+    assert set().union(*statuses(found).values()) == {"pass"}, found
+    return json.loads(json.dumps(verifier.manifest))
+
+
+@pytest.mark.parametrize("amcheck", [True, False])
+def test_other_peoples_schemas_raise_no_alarm(server, awkward, amcheck):
+    found, _ = server.check(awkward, amcheck=amcheck)
+    assert set().union(*statuses(found).values()) == {"pass"}, found
+    assert "Kept-Away-17" not in json.dumps(awkward)
+    assert not any("azure_sandbox" in text for text in json.dumps(awkward).split('"'))
+
+
+def test_the_same_grants_in_another_order_are_the_same(server, awkward):
+    server.sql(
+        "REVOKE SELECT, INSERT ON other.keyless FROM guest",
+        "GRANT UPDATE ON other.keyless TO member",
+        "GRANT INSERT, SELECT ON other.keyless TO guest",
+        "REVOKE UPDATE ON other.keyless FROM member",
+    )
+    found, _ = server.check(awkward)
+    assert set().union(*statuses(found).values()) == {"pass"}, found
+
+
+@pytest.mark.parametrize(
+    ("check", "plant", "undo", "named"),
+    [
+        (
+            "grants",
+            "REVOKE INSERT ON other.keyless FROM guest",
+            "GRANT INSERT ON other.keyless TO guest",
+            "table other.keyless",
+        ),
+        (
+            "grants",
+            "GRANT SELECT ON other.seen TO PUBLIC",
+            "REVOKE SELECT ON other.seen FROM PUBLIC",
+            "view other.seen",
+        ),
+        (
+            "grants",
+            "ALTER TABLE other.cycled OWNER TO azure_pg_admin",
+            "ALTER TABLE other.cycled OWNER TO operator",
+            "",
+        ),
+        (
+            "grants",
+            "REVOKE EXECUTE ON FUNCTION other.f(integer) FROM PUBLIC",
+            "GRANT EXECUTE ON FUNCTION other.f(integer) TO PUBLIC",
+            "function other.f(integer)",
+        ),
+        (
+            "default_privileges",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE operator IN SCHEMA other REVOKE SELECT ON TABLES FROM guest",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE operator IN SCHEMA other GRANT SELECT ON TABLES TO guest",
+            "in schema other",
+        ),
+        (
+            "memberships",
+            "REVOKE guest FROM member GRANTED BY operator",
+            "GRANT guest TO member GRANTED BY operator",
+            "member in guest",
+        ),
+        ("role_attributes", "ALTER ROLE member NOLOGIN", "ALTER ROLE member LOGIN", "member"),
+        ("role_settings", "ALTER ROLE member RESET work_mem", "ALTER ROLE member SET work_mem = '5MB'", "of member"),
+        (
+            "database_access",
+            "REVOKE CONNECT ON DATABASE shop FROM guest",
+            "GRANT CONNECT ON DATABASE shop TO guest",
+            "shop",
+        ),
+        (
+            "definitions",
+            "CREATE OR REPLACE VIEW other.seen AS SELECT id FROM public.orders WHERE id > 1",
+            "CREATE OR REPLACE VIEW other.seen AS SELECT id FROM public.orders",
+            "view other.seen",
+        ),
+        (
+            "definitions",
+            "ALTER TABLE other.keyless DISABLE TRIGGER touched",
+            "ALTER TABLE other.keyless ENABLE TRIGGER touched",
+            "trigger other.keyless.touched",
+        ),
+        (
+            "definitions",
+            "ALTER SCHEMA other RENAME TO lost",
+            "ALTER SCHEMA lost RENAME TO other",
+            "schema other",
+        ),
+    ],
+)
+def test_lost_access_and_definitions_are_found(server, awkward, check, plant, undo, named):
+    server.superuser(plant)
+    found, _ = server.check(awkward)
+    server.superuser(undo)
+    assert found[check][0].status == "fail", found
+    assert named in found[check][0].evidence
+
+
+def test_a_lost_large_object_is_found(server, awkward):
+    server.sql("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+    found, _ = server.check(awkward)
+    server.sql("SELECT lo_from_bytea(0, 'something large')")
+    assert found["large_objects"][0].status == "fail"
+
+
+def test_an_unread_slot_and_a_changed_collation_are_told(server):
+    server.superuser("SELECT pg_create_physical_replication_slot('stale')")
+    server.superuser("UPDATE pg_database SET datcollversion = '0.1' WHERE datname = 'shop'")
+    found, _ = server.check()
+    server.superuser("SELECT pg_drop_replication_slot('stale')")
+    server.superuser("ALTER DATABASE shop REFRESH COLLATION VERSION")
+    assert (found["transactions"][0].status, "stale" in found["transactions"][0].evidence) == ("warn", True)
+    assert (found["collation"][0].status, "0.1" in found["collation"][0].evidence) == ("warn", True)
+
+
+def test_a_constraint_that_was_never_validated_is_told(server):
+    server.sql("ALTER TABLE orders ADD CONSTRAINT late CHECK (id > 0) NOT VALID")
+    found, _ = server.check()
+    server.sql("ALTER TABLE orders DROP CONSTRAINT late")
+    assert (found["validity"][0].status, "orders.late" in found["validity"][0].evidence) == ("warn", True)
 
 
 def test_a_failed_assertion_and_a_missing_database_are_found(server):

@@ -122,3 +122,80 @@ def test_a_manifest_of_another_version_is_read():
 
 def test_long_lists_are_cut():
     assert plans.some(str(n) for n in range(30)).endswith("and 10 more")
+
+
+def access(**change):
+    content = {
+        "attributes": {"app": "login limit -1", "owner": "limit -1"},
+        "memberships": {"app in owner": "inherit"},
+        "settings": {"of app in shop work_mem": "d1", "in shop timezone": "d2"},
+        "databases": {"shop": "UTF8, owner: owner=CTc/owner", "other": "UTF8"},
+    }
+    return plans.Access(**{**content, **change})
+
+
+@pytest.mark.parametrize(("live", "status"), [(True, "warn"), (False, "fail")])
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"attributes": {"app": "limit -1", "owner": "limit -1"}}, "role_attributes"),
+        ({"memberships": {}}, "memberships"),
+        ({"memberships": {"app in owner": ""}}, "memberships"),
+        ({"settings": {"in shop timezone": "d2"}}, "role_settings"),
+        ({"settings": {"of app in shop work_mem": "d1"}}, "role_settings"),
+        ({"databases": {"shop": "UTF8, owner: =Tc/owner"}}, "database_access"),
+    ],
+)
+def test_lost_access_is_found_by_its_own_check_alone(change, check, live, status):
+    found = plans.access(access(), access(**change), ["shop"], "it", live=live)
+    assert {item.check for item in found if item.status == status} == {check}
+    assert {item.status for item in found} == {status, "pass"}
+
+
+def test_what_a_missing_role_was_and_had_is_not_told_again():
+    there = access(attributes={"owner": "limit -1"}, memberships={}, settings={"in shop timezone": "d2"})
+    assert {item.status for item in plans.access(access(), there, ["shop"], "it", live=False)} == {"pass"}
+
+
+def test_databases_that_are_not_checked_are_not_judged():
+    there = access(databases={"shop": access().databases["shop"], "other": "LATIN1"})
+    assert {item.status for item in plans.access(access(), there, ["shop"], "it", live=False)} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ({"grants": {"table public.a": "owner: "}}, "grants"),
+        ({"default_privileges": {}}, "default_privileges"),
+        ({"definitions": {"table public.a": "d"}}, "definitions"),
+        ({"large_objects": 1}, "large_objects"),
+    ],
+)
+def test_grants_definitions_and_large_objects_have_their_own_checks(change, check):
+    more = {
+        "grants": {"table public.a": "owner: app=r/owner", "function public.f()": "owner: "},
+        "default_privileges": {"what owner makes of kind r": "app=r/owner"},
+        "definitions": {"table public.a": "d", "view public.v": "d"},
+        "large_objects": 2,
+    }
+    found = plans.schema("shop", facts(**more), facts(**{**more, **change}), "it", live=False)
+    assert [item.check for item in found if item.status == "fail"] == [check]
+
+
+def test_a_missing_table_is_told_once():
+    more = {"grants": {"table public.b": "owner: "}, "definitions": {"table public.b": "d"}}
+    there = facts(tables={"public.a": 3})
+    found = plans.schema("shop", facts(**more), there, "it", live=False)
+    assert [item.check for item in found if item.status == "fail"] == ["tables"]
+
+
+def test_facts_that_an_older_manifest_lacks_are_not_compared():
+    old = plans.Facts.from_dict({"tables": {"public.a": 3}, "exact": ["public.a"]})
+    there = facts(grants={"table public.a": "owner: "}, definitions={"view public.v": "d"}, large_objects=4)
+    assert {item.status for item in plans.schema("shop", old, there, "the manifest", live=False)} == {"pass"}
+
+
+def test_an_estimate_of_nothing_is_no_empty_table():
+    there = facts(tables={"public.a": 0, "public.b": 0}, exact=["public.b"])
+    result = plans.counts("shop", facts(), there, "the live source", live=True)
+    assert (result.status, "public.b" in result.evidence, "public.a" in result.evidence) == ("warn", True, False)

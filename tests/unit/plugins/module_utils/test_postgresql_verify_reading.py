@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_verify_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql_sql import SqlError
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql_verify_reading import Reading
@@ -13,7 +14,8 @@ TABLES = [{"schema": "public", "name": name} for name in ("orders", "it's")]
 
 def sequence(name: str, table: str, column: str | None, **more: Any) -> dict[str, Any]:
     row = {"schema": "public", "name": name, "table_schema": "public", "table_name": table, "column_name": column}
-    return {**row, "increment_by": 1, "readable": True, "of_integers": True, **more}
+    kind = {"increment_by": 1, "cycles": False, "of_integers": True, "of_numbers": False}
+    return {**row, **kind, "readable": True, **more}
 
 
 class Session:
@@ -70,7 +72,7 @@ def test_what_reading_does_not_find_is_asked_for_by_itself():
         }
     )
     rows = [
-        sequence("s1", "parts", "code", of_integers=False),
+        sequence("s1", "parts", "code", of_integers=False, of_numbers=True),
         sequence("s2", "parts", "id"),
         sequence("s3", "parts", "back", increment_by=-1),
         sequence("s4", "hidden", "id", readable=False),
@@ -86,3 +88,18 @@ def test_what_reading_does_not_find_is_asked_for_by_itself():
         "public.s4": None,
         "public.s5": None,
     }
+
+
+@pytest.mark.parametrize("more", [{"cycles": True}, {"increment_by": -1}, {"of_integers": False}, {"readable": False}])
+def test_a_sequence_that_may_be_behind_its_column_is_not_judged(more):
+    session = Session({"pg_sequences": [{"name": "public.tickets", "last_value": 1}]})
+    result = Reading([], [sequence("tickets", "orders", "ticket", **more)]).sequences(session, plans.Facts(), "shop")
+    assert (result.status, session.asked) == (plans.PASS, ["pg_sequences"])
+
+
+def test_a_table_that_goes_while_others_are_read_is_no_failure():
+    gone = SqlError('relation "public.orders" does not exist', "42P01")
+    session = Session({'"orders"': gone, '"it\'s"': [{"rows": 1, "bytes": 5}]})
+    facts = plans.Facts()
+    assert Reading(TABLES, []).run(session, facts) == (5, [])
+    assert facts.tables == {"public.it's": 1}
