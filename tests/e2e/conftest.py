@@ -78,10 +78,11 @@ class Bench:
         timeout: int = 900,
         env: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
+        inventory: str = "inventories/sandbox",
         **who: str,
     ) -> Run:
-        """Run a playbook of ours with the sandbox's inventory; `prefix` stands before ansible-playbook."""
-        process = self.start(name, *argv, env=env, prefix=prefix, **who)
+        """Run a playbook of ours; `prefix` stands before ansible-playbook."""
+        process = self.start(name, *argv, env=env, prefix=prefix, inventory=inventory, **who)
         try:
             output, _ = process.communicate(timeout=timeout)
         finally:
@@ -94,10 +95,11 @@ class Bench:
         *argv: str,
         env: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
+        inventory: str = "inventories/sandbox",
         **who: str,
     ) -> subprocess.Popen[str]:
         """Start a playbook in a process group of its own."""
-        playbook = ("ansible-playbook", "-i", "inventories/sandbox", f"playbooks/{name}.yml")
+        playbook = ("ansible-playbook", "-i", inventory, f"playbooks/{name}.yml")
         return subprocess.Popen(
             self.command(*prefix, *playbook, *argv, **who),
             cwd=ROOT,

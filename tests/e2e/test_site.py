@@ -148,8 +148,10 @@ def test_a_bare_plan_is_empty_for_anybody_from_anywhere(bench, account, tmp_path
         ("platform_name_prefix=Not_Valid", "name_prefix"),
         (OVERLAPPING, "overlap"),
         ("platform_subscription_id=00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000"),
+        ("{'secrets_items': [{'nam': 'a', 'value_env': 'A'}]}", "There is no secrets_items.nam"),
+        ("{'postgresql_databases_list': [{'name': 'a', 'ownr': 'b'}]}", "There is no postgresql_databases_list.ownr"),
     ],
-    ids=["misspelt", "kubernetes", "name", "subnets", "subscription"],
+    ids=["misspelt", "kubernetes", "name", "subnets", "subscription", "secret", "database"],
 )
 def test_bad_input_is_one_sentence_before_any_write(bench, argument, named):
     mark = bench.mark()
@@ -158,6 +160,14 @@ def test_bad_input_is_one_sentence_before_any_write(bench, argument, named):
     assert named in run.output
     assert "PLAY [State]" not in run.output
     assert not bench.ledger(mark, "PUT,PATCH,DELETE")
+
+
+def test_an_inventory_without_platforms_is_no_success(bench, tmp_path):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("all:\n  hosts:\n    elsewhere:\n", encoding="utf-8")
+    run = bench.playbook("site", inventory=str(inventory))
+    assert run.code == 2
+    assert "no host in the group platforms" in run.output
 
 
 def test_without_a_credential_one_sentence_names_the_variables(bench):
