@@ -332,3 +332,16 @@ def test_a_group_goes_whatever_hangs_together_in_it(client, net):
     )
     assert client.arm("DELETE", group, "2023-07-01").status == 202
     assert client.arm("GET", group, "2023-07-01").status == 404
+
+
+def test_a_network_tells_which_addresses_are_free(client, net):
+    path = f"{net}/virtualNetworks/vn"
+    reserved = client.arm("GET", f"{path}/checkIPAddressAvailability?ipAddress=10.0.17.1", V).json
+    assert reserved["available"] is False
+    assert reserved["availableIPAddresses"][0] == "10.0.17.4"
+    free = client.arm("GET", f"{path}/checkIPAddressAvailability?ipAddress=10.0.17.99", V).json
+    assert (free["available"], free["availableIPAddresses"]) == (True, [])
+    outside = client.arm("GET", f"{path}/checkIPAddressAvailability?ipAddress=10.0.99.4", V)
+    assert (outside.status, outside.code) == (400, "PrivateIPAddressNotInAnySubnet")
+    usages = {item["id"].rsplit("/", 1)[-1]: item for item in client.arm("GET", f"{path}/usages", V).json["value"]}
+    assert usages["gateway"]["limit"] == 251

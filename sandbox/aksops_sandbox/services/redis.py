@@ -196,9 +196,10 @@ class Cache(ResourceType):
         sku = properties.get("sku") or {}
         name = shapes.choice(sku.get("name"), _CAPACITIES, "sku.name", "InvalidSku")
         family, sizes = _CAPACITIES[name]
-        if sku.get("family") != family or sku.get("capacity") not in sizes:
+        if str(sku.get("family")).upper() != family or sku.get("capacity") not in sizes:
             message = f"The family '{sku.get('family')}' and capacity '{sku.get('capacity')}' are not valid for {name}."
             raise bad_request("InvalidSku", message)
+        sku["family"] = family
         if old is not None:
             order = list(_CAPACITIES)
             if order.index(name) < order.index(old.properties["sku"]["name"]):

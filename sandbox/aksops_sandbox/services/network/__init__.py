@@ -6,7 +6,7 @@ from typing import Any
 
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services.base import Service
-from aksops_sandbox.services.network import dns, gateway, private_link, public, public_dns, security, vnet
+from aksops_sandbox.services.network import addresses, dns, gateway, private_link, public, public_dns, security, vnet
 
 __all__ = ["NetworkService"]
 
@@ -40,6 +40,7 @@ class NetworkService(Service):
         ]
         self.arm_routes = [
             *private_link.ROUTES,
+            *addresses.ROUTES,
             ("GET", r"(?P<zone>/.+/privateDnsZones/[^/]+)/ALL", dns.list_all),
             ("GET", r"(?P<scope>/subscriptions/[^/]+)/providers/Microsoft\.Network/locations/[^/]+/usages", _usages),
         ]
