@@ -42,6 +42,14 @@ _SETTINGS = {
         "controller.resource.health.persist",
     ),
 }
+# kubectl holds Kustomize itself, but not its command `edit`, by which Argo CD applies `spec.source.kustomize`.
+_KUSTOMIZE = """#!/bin/sh
+case "$1" in
+  build) shift; exec kubectl kustomize "$@" ;;
+  version) kubectl version --client | sed -n 's/^Kustomize Version: //p' ;;
+  *) echo "kustomize $1 is not to be had in the sandbox: put it into kustomization.yaml" >&2; exit 1 ;;
+esac
+"""
 
 
 @dataclass(frozen=True)
@@ -231,6 +239,10 @@ class ArgoCd:
             script = f'#!/bin/sh\nARGOCD_BINARY_NAME=argocd-git-ask-pass exec {shlex.quote(str(binary))} "$@"\n'
             write_private(askpass, script)
             askpass.chmod(0o700)
+        kustomize = self._folder / "bin" / "kustomize"
+        if not kustomize.exists():
+            write_private(kustomize, _KUSTOMIZE)
+            kustomize.chmod(0o700)
         return {
             "PATH": os.pathsep.join([str(askpass.parent), *tools, os.environ.get("PATH", os.defpath)]),
             "HOME": str(self._folder / "home"),
