@@ -84,6 +84,29 @@ def deployment(template=None, **spec):
     return {"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}
 
 
+def template(kind, spec=None, labels=None):
+    """A controller of a kind whose template has a pod's spec; labels are the template's, beside those it needs."""
+    labels = {"app": "shop", **(labels or {})}
+    inner = {"metadata": {"labels": labels}, "spec": copy.deepcopy((spec or pod())["spec"])}
+    if kind in {"Job", "CronJob"}:
+        inner["spec"]["restartPolicy"] = "Never"
+        job = {"spec": {"template": inner}}
+        body = job["spec"] if kind == "Job" else {"schedule": "0 3 * * *", "jobTemplate": job}
+        return {"apiVersion": "batch/v1", "kind": kind, "spec": body}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "spec": {"selector": {"matchLabels": {"app": "shop"}}, "template": inner},
+    }
+
+
+def on_windows(path):
+    """A pod of a Windows node with a folder of the host; Kubernetes knows no Linux settings there."""
+    found = pod(os={"name": "windows"}, volumes=[{"name": "host", "hostPath": {"path": path}}])
+    del found["spec"]["securityContext"], found["spec"]["containers"][0]["securityContext"]
+    return found
+
+
 def service(annotations=None, **spec):
     spec = {"ports": [{"port": 443}], "selector": {"app": "shop"}, **spec}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"annotations": annotations or {}}, "spec": spec}
@@ -189,12 +212,18 @@ CASES = {
     ),
     "47a1ee2f-2a2a-4576-bf2a-e0e36709c2b8": ({}, [pod(hostPID=True), pod(hostIPC=True)], [pod()]),
     "098fc59e-46c7-4d99-9b16-64990e543d75": (
-        {"allowedHostPaths": {"paths": [{"pathPrefix": "/var/log", "readOnly": True}]}},
+        {
+            "allowedHostPaths": {"paths": [{"pathPrefix": "/var/log", "readOnly": True}]},
+            "windowsAllowedHostPaths": {"paths": [{"pathPrefix": "C:\\k\\logs", "readOnly": False}]},
+        },
         [
+            on_windows("C:\\k\\logs2"),
+            on_windows("/var/log/shop"),
+            pod(volumes=[{"name": "host", "hostPath": {"path": "C:\\k\\logs"}}]),
             pod(volumes=[{"name": "host", "hostPath": {"path": "/var/logs"}}]),
             changed("volumeMounts", [{"name": "host", "mountPath": "/l"}]) | {"volumes": HOST_PATH},
         ],
-        [pod(), pod(volumes=HOST_PATH)],
+        [pod(), pod(volumes=HOST_PATH), on_windows("C:\\k\\logs"), on_windows("C:\\k\\logs\\shop")],
     ),
     "c26596ff-4d70-4e6a-9a30-c2506bd2f80c": (
         {"allowedCapabilities": ["NET_BIND_SERVICE"], "requiredDropCapabilities": ["ALL"]},
@@ -270,7 +299,7 @@ def submit(cluster, folder, objects):
     refused = {}
     for line in out.splitlines():
         if line.startswith("Error"):
-            found = re.search(r'(?:pods|deployments\.apps|services|ingresses\.[\w.]+) "([\w-]+)" is forbidden', line)
+            found = re.search(r'[a-z]+(?:\.[\w.]+)? "([\w-]+)" is forbidden', line)
             assert found, line
             refused[found.group(1)] = line
     return refused
@@ -335,6 +364,66 @@ def test_restricted_is_kubernetes_restricted_with_the_right_parameters(cluster, 
     refused = eventually(lambda: submit(cluster, tmp_path, [named(weak, "weak", "default")]))
     assert "azurepolicy-k8sazurev3allowedcapabilities-" in refused["weak"]
     cluster.client.arm("DELETE", path, POLICY)
+
+
+def test_source_brings_templates_in_and_takes_pods_out(cluster, tmp_path):
+    bad = changed("securityContext", PRIVILEGED)
+    kinds = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob")
+    objects = [named(template(kind, bad), f"bad-{kind.lower()}", "default") for kind in kinds]
+    objects += [named(template(kind), f"good-{kind.lower()}", "default") for kind in kinds]
+    objects += [named(bad, "bad-pod", "default"), named(pod(), "good-pod", "default")]
+    controllers = {f"bad-{kind.lower()}" for kind in kinds}
+
+    def assigned(**parameters):
+        return put(cluster, "source", f"{DEFINITIONS}/{NO_PRIVILEGE}", parameters={"effect": "Deny", **parameters})
+
+    def refuses(expected):
+        eventually(lambda: set(submit(cluster, tmp_path, objects)) == expected)
+
+    path = assigned()
+    refuses({"bad-pod"})
+    assigned(source="Generated")
+    refuses(controllers)
+    assigned(source="All")
+    refuses({*controllers, "bad-pod"})
+    assert re.search("azurepolicy-k8sazurev2noprivilege-", submit(cluster, tmp_path, objects)["bad-cronjob"])
+    # A template's pod has the template's labels, whatever its controller's are.
+    assigned(source="All", labelSelector={"matchLabels": {"tier": "gold"}})
+    refuses(set())
+    gold = named(template("CronJob", bad, {"tier": "gold"}), "gold", "default")
+    plain = named(template("CronJob", bad), "plain", "default")
+    plain["metadata"]["labels"] = {"tier": "gold"}
+    assert set(submit(cluster, tmp_path, [gold, plain])) == {"gold"}
+    # The audit judges templates too.
+    made = named(template("CronJob", bad), "offender", "default")
+    assert cluster.kubectl(tmp_path, "create", "-f", "-", stdin=yaml.safe_dump(made))[0] in {0, 1}
+    assigned(source="Generated", effect="Audit")
+    eventually(lambda: cluster.kubectl(tmp_path, "apply", "-f", "-", stdin=yaml.safe_dump(made))[0] == 0)
+    query = "?$expand=components&$filter=complianceState eq 'NonCompliant'"
+    [state] = eventually(lambda: states(cluster, "queryResults", query))
+    assert [item["id"] for item in state["components"]] == ["default/CronJob/offender"]
+    cluster.kubectl(tmp_path, "delete", "cronjob", "offender")
+    cluster.client.arm("DELETE", path, POLICY)
+
+
+def test_the_default_namespace_keeps_what_kubernetes_makes_there(cluster, tmp_path):
+    guid = "9f061a12-e40d-4183-a00e-171812443373"
+    path = put(cluster, "nodefault", f"{DEFINITIONS}/{guid}", parameters={"effect": "Audit"})
+    ports = put(
+        cluster,
+        "ports",
+        f"{DEFINITIONS}/233a2a17-77ca-4fb1-9b6b-69223d272a44",
+        parameters={"effect": "Audit", "allowedServicePortsList": ["80"], "namespaces": ["default"]},
+    )
+    # Kubernetes' own Service (port 443) and account stand there, and comply.
+    eventually(lambda: len(states(cluster, "queryResults")) == 2)
+    assert all(item["isCompliant"] for item in states(cluster, "queryResults"))
+    put(cluster, "nodefault", f"{DEFINITIONS}/{guid}", parameters={"effect": "Deny"})
+    account = {"apiVersion": "v1", "kind": "ServiceAccount"}
+    objects = [named(account, "shop", "default"), named(service(), "front", "default"), named(pod(), "one", "default")]
+    eventually(lambda: set(submit(cluster, tmp_path, objects)) == {"shop", "front", "one"})
+    cluster.client.arm("DELETE", path, POLICY)
+    cluster.client.arm("DELETE", ports, POLICY)
 
 
 @pytest.mark.parametrize(

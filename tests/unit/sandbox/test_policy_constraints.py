@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from aksops_sandbox.azure.store import Resource, Store
-from aksops_sandbox.services.policy import admission, catalog, checks, constraints
+from aksops_sandbox.services.policy import admission, catalog, checks, constraints, subjects
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
 GROUP = f"{SUBSCRIPTION}/resourceGroups/rg"
@@ -118,6 +118,7 @@ def test_deployment_safeguards_count_without_an_assignment(store, level, standar
     found = constraints.reach(store, CLUSTER)
     assert {one.effect for one in found} == expected
     assert len(found) == (3 if standard == "Privileged" else 11)
+    assert {one.values["source"] for one in found if one.reference in constraints._BEST_PRACTICES} == {"All"}
     assert all("legacy" in one.values["excludedNamespaces"] for one in found)
 
 
@@ -168,3 +169,43 @@ def test_the_audit_reads_its_own_warnings_only():
         "unknown field",
     ]
     assert admission.violations(warnings) == {"azurepolicy-audit-ab12": "no"}
+
+
+PRE_STOP = "1a3b9003-eac6-4d39-a184-4a567ace7645"
+PDB = "d9e8f2c1-4c5a-4f5c-8b5a-2abf1e9f7b4d"
+
+
+@pytest.mark.parametrize(
+    ("definition", "source", "expected"),
+    [
+        (PROBES, "Original", {"pods", "pods/ephemeralcontainers"}),
+        (PROBES, "Generated", {"deployments", "daemonsets", "statefulsets", "replicasets", "replicationcontrollers"}),
+        (PROBES, "Generated", {"jobs", "cronjobs"}),
+        (PROBES, "All", {"pods", "pods/ephemeralcontainers", "deployments", "jobs", "cronjobs"}),
+        (PRE_STOP, "All", {"deployments", "statefulsets", "replicasets"}),
+        (PRE_STOP, "Generated", set()),
+        (PDB, "Generated", set()),
+    ],
+)
+def test_source_decides_who_is_judged(store, definition, source, expected):
+    parameters = {"effect": {"value": "Deny"}, "source": {"value": source}}
+    assign(store, f"{PROBES.rsplit('/', 1)[0]}/{definition.rsplit('/', 1)[-1]}", parameters=parameters)
+    [found] = constraints.reach(store, CLUSTER)
+    names = {name for _group, name in found.subject.resources}
+    assert expected <= names if expected else not names
+    assert ("pods" in names) == (source != "Generated" and definition == PROBES)
+    assert bool(admission.manifests(found)) == bool(names)
+
+
+def test_a_label_selector_asks_the_labels_of_what_is_judged():
+    selector = {
+        "matchLabels": {"tier": "gold"},
+        "matchExpressions": [
+            {"key": "env", "operator": "NotIn", "values": ["test"]},
+            {"key": "app", "operator": "Exists"},
+        ],
+    }
+    assert subjects.label_condition(selector, "l") == (
+        'l[?"tier"] == optional.of("gold") && !("env" in l && l[?"env"].orValue(\'\') in ["test"]) && ("app" in l)'
+    )
+    assert not subjects.label_condition({}, "l")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import checks
+from . import checks, subjects
 from .constraints import Constraint
 
 Manifest = dict[str, Any]
@@ -21,7 +21,9 @@ _CHANGED = "request.operation == 'CREATE' || !has(object.spec) || object.spec !=
 
 
 def manifests(constraint: Constraint) -> list[Manifest]:
-    """Policy and binding that act, policy and binding that audit."""
+    """Policy and binding that act, policy and binding that audit; none where nothing can be meant."""
+    if not constraint.subject.resources:
+        return []
     actions = {"deny": ["Deny"], "audit": ["Warn", "Audit"] if constraint.warn else ["Audit"]}[constraint.effect]
     acting = {"changed": _CHANGED, "people": f"request.userInfo.username != '{AUDITOR}'"}
     audit = {"auditor": f"request.userInfo.username == '{AUDITOR}' && request.dryRun"}
@@ -71,15 +73,19 @@ def _metadata(constraint: Constraint, name: str) -> Manifest:
 
 
 def _policy(constraint: Constraint, name: str, conditions: dict[str, str]) -> Manifest:
-    check, values = constraint.check, constraint.values
+    check, judged, values = constraint.check, constraint.subject, constraint.values
     conditions = dict(conditions)
     namespaces = [str(item) for item in values.get("namespaces") or []]
     if namespaces:
         conditions["namespaces"] = namespace_condition(namespaces)
     excluded = [*EXEMPT, *(str(item) for item in values.get("excludedNamespaces") or [])]
     conditions["excluded"] = f"!({namespace_condition(sorted(set(excluded)))})"
+    labels = subjects.label_condition(values.get("labelSelector") or {}, judged.labels)
+    if labels:
+        conditions["labels"] = labels
+    variables = {"spec": judged.spec, **check.variables}
     rules: dict[str, list[str]] = {}
-    for group, resource in check.resources:
+    for group, resource in judged.resources:
         rules.setdefault(group, []).append(resource)
     match: Manifest = {
         "resourceRules": [
@@ -87,8 +93,6 @@ def _policy(constraint: Constraint, name: str, conditions: dict[str, str]) -> Ma
             for group, resources in rules.items()
         ]
     }
-    if values.get("labelSelector"):
-        match["objectSelector"] = values["labelSelector"]
     return {
         "apiVersion": VERSION,
         "kind": "ValidatingAdmissionPolicy",
@@ -98,7 +102,7 @@ def _policy(constraint: Constraint, name: str, conditions: dict[str, str]) -> Ma
             "failurePolicy": "Ignore",
             "matchConstraints": match,
             "matchConditions": [{"name": key, "expression": text} for key, text in conditions.items()],
-            "variables": [{"name": key, "expression": text} for key, text in check.variables.items()],
+            "variables": [{"name": key, "expression": text} for key, text in variables.items()],
             "validations": [{"expression": check.passes, "messageExpression": check.message, "reason": "Forbidden"}],
         },
     }

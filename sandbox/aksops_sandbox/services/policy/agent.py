@@ -12,7 +12,7 @@ from aksops_sandbox.engines.kubernetes import Client, KubernetesError
 from aksops_sandbox.engines.kubernetes.client import path
 from aksops_sandbox.services import shapes
 
-from . import admission, checks, constraints
+from . import admission, constraints
 from .constraints import Constraint
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class PolicyAgent:
         held = dict(self._held)
         by_name = {admission.audit_name(item): key for key, item in held.items()}
         found: dict[str, list[Violation]] = {key: [] for key in held}
-        for group, plural in sorted(checks.resources(item.check for item in held.values())):
+        for group, plural in sorted(constraints.resources(held.values())):
             version = f"{group}/v1" if group else "v1"
             answer = self._client.request("GET", path(version, plural))
             kind = answer["kind"].removesuffix("List")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,8 @@ class Check:
     """A question to an object.
 
     resources: (API group, resource) pairs that it is asked of. passes: CEL, true for an object that complies.
-    message: CEL, the text of the refusal. variables: name -> CEL, in their order.
+    message: CEL, the text of the refusal. variables: name -> CEL, in their order. A check of pods reads their spec in
+    `variables.spec`, which may be a template's.
     """
 
     resources: tuple[tuple[str, str], ...]
@@ -51,10 +52,9 @@ def _excluded(values: Values) -> list[str]:
     return found
 
 
-_SPEC_CONTAINERS = "object.spec.containers"
-_ALL_CONTAINERS = (
-    "object.spec.containers + object.spec.?initContainers.orValue([]) + object.spec.?ephemeralContainers.orValue([])"
-)
+_SPEC_CONTAINERS = "variables.spec.containers"
+_INIT_AND_CONTAINERS = "variables.spec.containers + variables.spec.?initContainers.orValue([])"
+_ALL_CONTAINERS = f"{_INIT_AND_CONTAINERS} + variables.spec.?ephemeralContainers.orValue([])"
 
 
 def _containers(values: Values, bad: str, message: str, among: str = _ALL_CONTAINERS) -> Check:
@@ -80,7 +80,7 @@ def _no_privilege(values: Values) -> Check:
 
 def _no_escalation(values: Values) -> Check:
     asked = "c.?securityContext.?allowPrivilegeEscalation"
-    user = "c.?securityContext.?runAsUser.orValue(object.spec.?securityContext.?runAsUser.orValue(0))"
+    user = "c.?securityContext.?runAsUser.orValue(variables.spec.?securityContext.?runAsUser.orValue(0))"
     bad = f"{asked}.orValue(true)"
     if not values.get("forcePrivilegeEscalationToBeFalse"):
         bad += f" && ({asked}.hasValue() || int({user}) == 0)"
@@ -132,9 +132,6 @@ def _limits(values: Values) -> Check:
     return _containers(values, " || ".join(bad), message, _INIT_AND_CONTAINERS)
 
 
-_INIT_AND_CONTAINERS = "object.spec.containers + object.spec.?initContainers.orValue([])"
-
-
 def _probes(values: Values) -> Check:
     required = [str(item) for item in values.get("requiredProbes") or []]
     bad = " || ".join(f"!has(c.{item})" for item in required if re.fullmatch(r"\w+", item)) or "false"
@@ -148,7 +145,7 @@ def _seccomp(values: Values) -> Check:
     words = {"runtime/default": "RuntimeDefault", "docker/default": "RuntimeDefault", "unconfined": "Unconfined"}
     types = sorted({words.get(item, item) for item in profiles if not item.startswith("localhost/")})
     files = [item.removeprefix("localhost/") for item in profiles if item.startswith("localhost/")]
-    own, pods = "c.?securityContext.?seccompProfile", "object.spec.?securityContext.?seccompProfile"
+    own, pods = "c.?securityContext.?seccompProfile", "variables.spec.?securityContext.?seccompProfile"
     kind = f"{own}.?type.orValue({pods}.?type.orValue(''))"
     good = [f"{kind} in {literal(types)}"] if types else []
     if files:
@@ -170,8 +167,8 @@ def _ranges(values: Values, name: str) -> list[dict[str, Any]]:
 
 def _users(values: Values) -> Check:
     parts = []
-    user = "c.?securityContext.?runAsUser.or(object.spec.?securityContext.?runAsUser)"
-    non_root = "c.?securityContext.?runAsNonRoot.orValue(object.spec.?securityContext.?runAsNonRoot.orValue(false))"
+    user = "c.?securityContext.?runAsUser.or(variables.spec.?securityContext.?runAsUser)"
+    non_root = "c.?securityContext.?runAsNonRoot.orValue(variables.spec.?securityContext.?runAsNonRoot.orValue(false))"
     rule = values.get("runAsUserRule")
     if rule == "MustRunAsNonRoot":
         parts.append(f"({user}.hasValue() ? int({user}.value()) == 0 : !{non_root})")
@@ -179,15 +176,15 @@ def _users(values: Values) -> Check:
         inside = _in_ranges(f"int({user}.value())", _ranges(values, "runAsUserRanges"))
         parts.append(f"(!{user}.hasValue() || !({inside}))")
     for name, place in (
-        ("runAsGroup", "c.?securityContext.?runAsGroup.or(object.spec.?securityContext.?runAsGroup)"),
-        ("fsGroup", "object.spec.?securityContext.?fsGroup"),
+        ("runAsGroup", "c.?securityContext.?runAsGroup.or(variables.spec.?securityContext.?runAsGroup)"),
+        ("fsGroup", "variables.spec.?securityContext.?fsGroup"),
     ):
         inside = _in_ranges(f"int({place}.value())", _ranges(values, f"{name}Ranges"))
         if values.get(f"{name}Rule") == "MustRunAs":
             parts.append(f"(!{place}.hasValue() || !({inside}))")
         elif values.get(f"{name}Rule") == "MayRunAs":
             parts.append(f"({place}.hasValue() && !({inside}))")
-    groups = "object.spec.?securityContext.?supplementalGroups"
+    groups = "variables.spec.?securityContext.?supplementalGroups"
     outside = f"{groups}.value().exists(g, !({_in_ranges('int(g)', _ranges(values, 'supplementalGroupsRanges'))}))"
     if values.get("supplementalGroupsRule") == "MustRunAs":
         parts.append(f"(!{groups}.hasValue() || {outside})")
@@ -206,7 +203,7 @@ def _volume_types(values: Values) -> Check:
     passes = "true" if "*" in allowed else "size(variables.types) == 0"
     known = f"k in {literal(allowed)}" if allowed else "false"
     variables = {
-        "types": f"object.spec.?volumes.orValue([]).filter(v, v.exists(k, k != 'name' && !({known}))).map(v, v.name)"
+        "types": f"variables.spec.?volumes.orValue([]).filter(v, v.exists(k, k != 'name' && !({known}))).map(v, v.name)"
     }
     after = literal(f". Allowed volume types: {allowed}")
     message = f'"The volume type is not allowed, volume: " + variables.types.join(", ") + {after}'
@@ -215,26 +212,38 @@ def _volume_types(values: Values) -> Check:
 
 def _host_paths(values: Values) -> Check:
     allowed = (values.get("allowedHostPaths") or {}).get("paths") or []
-    good = []
+    on_windows = (values.get("windowsAllowedHostPaths") or {}).get("paths") or []
+    windows = (
+        "(variables.spec.?os.?name.orValue('') == 'windows' "
+        "|| variables.spec.?nodeSelector[?'kubernetes.io/os'].orValue('') == 'windows')"
+    )
+    good = f"({windows} ? ({_inside(on_windows, _BACKSLASH)}) : ({_inside(allowed, '/')}))"
+    variables = {
+        "containers": _ALL_CONTAINERS,
+        "volumes": f"variables.spec.?volumes.orValue([]).filter(v, has(v.hostPath) && !{good}).map(v, v.name)",
+    }
+    after = literal(f" is not allowed. Allowed path: {allowed}, on Windows: {on_windows}")
+    message = f'"HostPath volume " + variables.volumes.join(", ") + {after}'
+    return Check(_PODS, "size(variables.volumes) == 0", message, variables)
+
+
+_BACKSLASH = "\\"
+
+
+def _inside(allowed: list[dict[str, Any]], separator: str) -> str:
+    """CEL: a hostPath volume `v` lies in an allowed folder, and is only read where it may only be read."""
+    parts = []
     for item in allowed:
-        prefix = "/" + str(item.get("pathPrefix", "")).strip("/")
-        inside = (
-            "true"
-            if prefix == "/"
-            else f"(v.hostPath.path == {literal(prefix)} || v.hostPath.path.startsWith({literal(prefix + '/')}))"
-        )
+        prefix = str(item.get("pathPrefix", "")).strip(separator)
+        path = f"v.hostPath.path.replace({literal(separator)}, '/')"
+        trimmed = f"({path}.startsWith('/') ? {path} : '/' + {path})"
+        folder = literal("/" + prefix.replace(separator, "/"))
+        inside = f"({trimmed} + '/').startsWith({folder} + '/')" if prefix else "true"
         if item.get("readOnly"):
             mounted = "c.?volumeMounts.orValue([]).exists(m, m.name == v.name && !m.?readOnly.orValue(false))"
             inside += f" && !variables.containers.exists(c, {mounted})"
-        good.append(f"({inside})")
-    allow = " || ".join(good) or "false"
-    variables = {
-        "containers": _ALL_CONTAINERS,
-        "volumes": f"object.spec.?volumes.orValue([]).filter(v, has(v.hostPath) && !({allow})).map(v, v.name)",
-    }
-    after = literal(f" is not allowed. Allowed path: {allowed}")
-    message = f'"HostPath volume " + variables.volumes.join(", ") + {after}'
-    return Check(_PODS, "size(variables.volumes) == 0", message, variables)
+        parts.append(f"({inside})")
+    return " || ".join(parts) or "false"
 
 
 def _host_network(values: Values) -> Check:
@@ -242,7 +251,7 @@ def _host_network(values: Values) -> Check:
     held = f"!(int(p.hostPort) in {literal(ports)})" if ports else "true"
     bad = f"c.?ports.orValue([]).exists(p, has(p.hostPort) && int(p.hostPort) > 0 && {held})"
     if not values.get("allowHostNetwork"):
-        bad = f"object.spec.?hostNetwork.orValue(false) || {bad}"
+        bad = f"variables.spec.?hostNetwork.orValue(false) || {bad}"
     after = f". Allowed host ports: {ports}"
     return _containers(
         values, bad, _named("The specified hostNetwork and hostPort are not allowed, container: ", after)
@@ -250,13 +259,19 @@ def _host_network(values: Values) -> Check:
 
 
 def _host_namespace(values: Values) -> Check:
-    passes = "!(object.spec.?hostPID.orValue(false) || object.spec.?hostIPC.orValue(false))"
+    passes = "!(variables.spec.?hostPID.orValue(false) || variables.spec.?hostIPC.orValue(false))"
     return Check(_PODS, passes, '"Sharing the host namespace is not allowed: " + object.metadata.name')
 
 
 def _default_namespace(values: Values) -> Check:
-    resources = (("", "pods"), ("", "services"), ("", "serviceaccounts"))
-    return Check(resources, "false", '"Usage of the default namespace is not allowed, name: " + object.metadata.name')
+    resources = (*_PODS[:1], ("", "services"), ("", "serviceaccounts"))
+    own = {"ServiceAccount": "default", "Service": "kubernetes"}
+    parts = [f"(object.kind == '{kind}' && object.metadata.name == '{name}')" for kind, name in own.items()]
+    passes = f"object.metadata.namespace != 'default' || {' || '.join(parts)}"
+    message = (
+        '"Usage of the default namespace is not allowed, name: " + object.metadata.name + ", kind: " + object.kind'
+    )
+    return Check(resources, passes, message)
 
 
 def _https(values: Values) -> Check:
@@ -280,7 +295,8 @@ def _internal_balancer(values: Values) -> Check:
 def _service_ports(values: Values) -> Check:
     allowed = [str(item) for item in values.get("allowedServicePortsList") or []]
     bad = f"!(string(p.port) in {literal(allowed)})" if allowed else "true"
-    passes = f"!object.spec.?ports.orValue([]).exists(p, {bad})"
+    kubernetes = "(object.metadata.namespace == 'default' && object.metadata.name == 'kubernetes')"
+    passes = f"{kubernetes} || !object.spec.?ports.orValue([]).exists(p, {bad})"
     after = literal(f" has not been allowed. Allowed ports: {allowed}")
     return Check(_SERVICES, passes, f'"Port of service " + object.metadata.name + {after}')
 
@@ -339,8 +355,3 @@ TEMPLATES: dict[str, tuple[str, Callable[[Values], Check]]] = {
     "f06ddb64-5fa3-4b77-b166-acb36f7f6042": ("k8sazurev3allowedusersgroups", _users),
     "975ce327-682c-4f2e-aa46-b9598289b86c": ("k8sazurev3allowedseccomp", _seccomp),
 }
-
-
-def resources(checks: Iterable[Check]) -> set[tuple[str, str]]:
-    """The (API group, resource) pairs that any of the checks is asked of, without subresources."""
-    return {item for check in checks for item in check.resources if "/" not in item[1]}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.services import shapes
 
-from . import catalog, checks, members
+from . import catalog, checks, members, subjects
 
 if TYPE_CHECKING:
     from aksops_sandbox.azure.store import Store
@@ -55,6 +55,10 @@ class Constraint:
     @property
     def check(self) -> checks.Check:
         return checks.TEMPLATES[self._guid][1](self.values)
+
+    @property
+    def subject(self) -> subjects.Subject:
+        return subjects.subject(self.check, str(self.values.get("source") or "Original").capitalize())
 
     @property
     def _guid(self) -> str:
@@ -207,6 +211,7 @@ def _of_safeguard(safeguard: Resource) -> Iterator[Constraint]:
     fixed = {
         "effect": "Deny" if enforced else "Audit",
         "warn": not enforced,
+        "source": "All",
         "excludedNamespaces": ["azure-extensions-usage-system", *properties["excludedNamespaces"]],
         "namespaces": [],
         "allowedHostPaths": {"paths": []},
@@ -223,6 +228,11 @@ def _of_safeguard(safeguard: Resource) -> Iterator[Constraint]:
         parts.append((reference, f"/providers/{DEFINITION}/{guid}", {**known, "warn": fixed["warn"]}))
     initiative = f"/providers/{SET_DEFINITION}/c047ea8e-9c78-49b2-958b-37e56d291a44"
     yield from _constraints(safeguard.id, parts, initiative, {}, True)
+
+
+def resources(items: Iterable[Constraint]) -> set[tuple[str, str]]:
+    """The (API group, resource) pairs that any of the constraints judges, without subresources."""
+    return {pair for item in items for pair in item.subject.resources if "/" not in pair[1]}
 
 
 def _known(entry: Any, values: dict[str, Any]) -> bool:
