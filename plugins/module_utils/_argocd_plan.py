@@ -15,6 +15,9 @@ from ansible_collections.aksops.platform.plugins.module_utils._errors import one
 
 Object = t.Mapping[str, t.Any]
 
+#: Characters of one message of Argo CD: it quotes whole commands before it says what they failed with.
+_LONGEST = 2000
+
 
 class Verdict(t.NamedTuple):
     """What is not as it should be, one sentence each, and whether waiting longer would not help."""
@@ -193,7 +196,7 @@ def _said(application: Object) -> list[str]:
         if health.get("status", "Healthy") not in ("Healthy", "Suspended"):
             why = f": {health['message']}" if health.get("message") else ""
             lines.append(f"{item['kind']} {item['name']} is {health['status']}{why}")
-    return list(dict.fromkeys(one_sentence(line) for line in lines if line))
+    return list(dict.fromkeys(one_sentence(line, _LONGEST) for line in lines if line))
 
 
 def _is_ready(pod: Object) -> bool:

@@ -223,3 +223,14 @@ def test_waiting_ends_early_where_it_cannot_help_and_in_time_where_it_might():
 def test_a_caller_without_rights_is_told_at_once():
     with pytest.raises(AksPlatformError, match=r"may not list applications in argocd \(HTTP 403\)"):
         waited(Api((403, "forbidden")))
+
+
+def test_the_end_of_a_long_message_is_said():
+    said = f"failed to execute `helm template {'--values path ' * 50}`: additional properties 'replica' not allowed"
+    item = {
+        "metadata": {"name": "shop"},
+        "spec": {"source": {"path": "."}},
+        "status": {"conditions": [{"type": "ComparisonError", "message": said}]},
+    }
+    problems = plan.judge([item], [{"name": "shop"}], now=datetime.now(UTC)).problems
+    assert "'replica' not allowed" in problems[0]
