@@ -13,7 +13,7 @@ description:
   - M(kubernetes.core.k8s) compares an object as it was read before with what the server answers, so that a status that
     a controller writes in between counts as a change of the task.
   - This filter takes the result of a task that ran with C(diff=true), and leaves out what only controllers and the API
-    server write, which is the status, the operation in progress and the bookkeeping of versions.
+    server write, which is the status, the operation in progress, Argo CD's requests to look again and the bookkeeping of versions.
 positional: _input
 options:
   _input:
@@ -46,6 +46,8 @@ import typing as t
 #: Written by controllers (the operation is Argo CD's), and by the API server at each write.
 THEIRS = {"status", "operation"}
 BOOKKEEPING = {"generation", "managedFields", "resourceVersion"}
+#: Set by a webhook or a person who wants Argo CD to look again, and removed by Argo CD once it has.
+REQUESTS = {"argocd.argoproj.io/refresh", "argocd.argoproj.io/hydrate"}
 
 
 def applied_changes(applied: t.Mapping[str, t.Any]) -> list[str]:
@@ -61,8 +63,10 @@ def _counts(item: t.Mapping[str, t.Any]) -> bool:
         return True
     sides = [diff.get("before") or {}, diff.get("after") or {}]
     fields = {name for side in sides for name in side} - THEIRS
-    kept = {name for side in sides for name in side.get("metadata") or {}} - BOOKKEEPING
-    return bool(fields - {"metadata"} or kept)
+    metadata = [side.get("metadata") or {} for side in sides]
+    kept = {name for side in metadata for name in side} - BOOKKEEPING - {"annotations"}
+    annotations = {name for side in metadata for name in side.get("annotations") or {}} - REQUESTS
+    return bool(fields - {"metadata"} or kept or annotations)
 
 
 def _name(item: t.Mapping[str, t.Any]) -> str:

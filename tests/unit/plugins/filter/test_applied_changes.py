@@ -21,6 +21,7 @@ VERSIONS = {"resourceVersion": "1", "generation": 2, "managedFields": []}
         ({"status": {}, "metadata": VERSIONS}, {"status": {"a": 1}, "metadata": VERSIONS}),
         ({"operation": {"sync": {}}, "metadata": VERSIONS}, {"metadata": VERSIONS}),
         ({"metadata": VERSIONS}, {"metadata": VERSIONS}),
+        ({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}}, {}),
     ],
 )
 def test_what_others_write_does_not_count(before, after):
@@ -36,6 +37,7 @@ def test_what_others_write_does_not_count(before, after):
         ({"status": {"a": 1}, "spec": {"a": 1}}, {"status": {"a": 2}, "spec": {"a": 2}}),
         ({"metadata": {"labels": {"a": "b"}} | VERSIONS}, {"metadata": VERSIONS}),
         ({"data": {"a": "b"}}, {}),
+        ({"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal", "a": "b"}}}, {}),
     ],
 )
 def test_what_the_task_writes_counts(before, after):
