@@ -13,7 +13,8 @@ description:
   - M(kubernetes.core.k8s) compares an object as it was read before with what the server answers, so that a status that
     a controller writes in between counts as a change of the task.
   - This filter takes the result of a task that ran with C(diff=true), and leaves out what only controllers and the API
-    server write, which is the status, the operation in progress, Argo CD's requests to look again and the bookkeeping of versions.
+    server write, which is the status, the operation in progress, Argo CD's requests to look again and the bookkeeping
+    of versions.
 positional: _input
 options:
   _input:
