@@ -43,8 +43,12 @@ def workload(**given):
     return Role("workload", workload_repository_url=URL, **given)
 
 
-def test_a_chart_gets_no_platform_where_there_are_no_facts():
-    assert workload().value("__workload_source.helm.valuesObject") == {}
+def test_a_chart_gets_nothing_empty():
+    """Argo CD leaves it out when it writes the application back, and a second run would add it again."""
+    assert set(workload(workload_value_files=[]).value("__workload_source.helm")) == {"releaseName"}
+
+
+def test_a_chart_gets_the_platforms_facts_beside_its_values():
     given = workload(workload_platform={"host": "a"}, workload_values={"replicas": 3})
     assert given.value("__workload_source.helm.valuesObject") == {"platform": {"host": "a"}, "replicas": 3}
 
