@@ -1,0 +1,62 @@
+# Copyright (c) The aksops.platform maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask Argo CD to sync an application. FOR INTERNAL COLLECTION USE ONLY: may change in any release."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, poll
+
+
+def ask(
+    client: t.Any,
+    namespace: str,
+    name: str,
+    operation: t.Mapping[str, t.Any],
+    *,
+    timeout: float,
+    interval: float,
+    progress: Progress | None = None,
+    **clock: t.Any,
+) -> None:
+    """Write the request once the application is at rest.
+
+    A request that joins an operation under way is merged with it and ends with it. So the write names the version that
+    was seen at rest, and is tried again where Argo CD has written in between.
+
+    :param client: a KubernetesClient.
+    :raises AksPlatformError: there is no such application, the caller may not write it, or the time is over.
+    """
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications/{name}"
+
+    def check() -> tuple[bool, str]:
+        status, application = client.call(path)
+        if status != 200:
+            raise _refused(f"read the application {name} in {namespace}", status, application)
+        if application.get("operation"):
+            return False, "another operation is under way"
+        version = application["metadata"]["resourceVersion"]
+        body = {"metadata": {"resourceVersion": version}, "operation": dict(operation)}
+        status, answer = client.call(path, body, merge=True)
+        if status == 409:
+            return False, "Argo CD has just written it"
+        if status != 200:
+            raise _refused(f"ask for a sync of the application {name} in {namespace}", status, answer)
+        return True, "asked"
+
+    poll(
+        check,
+        timeout=timeout,
+        interval=interval,
+        describe=f"the application {name} to be at rest",
+        progress=progress,
+        **clock,
+    )
+
+
+def _refused(what: str, status: int, answer: t.Any) -> AksPlatformError:
+    said = answer.get("message") if isinstance(answer, dict) else answer
+    return AksPlatformError(f"The API server did not let the caller {what} (HTTP {status}): {one_sentence(said, 300)}.")

@@ -1,0 +1,68 @@
+"""A sync is asked for only of an application at rest, and never joins an operation under way."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.aksops.platform.plugins.module_utils import _argocd_sync as argocd_sync
+from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
+
+WISH = {"sync": {"prune": True}}
+
+
+class Cluster:
+    """An API server with one application; each step of `story` happens before the next request."""
+
+    def __init__(self, *story):
+        self.application = {"metadata": {"resourceVersion": "1"}}
+        self.story = list(story)
+        self.written = []
+
+    def call(self, path, body=None, *, merge=False):
+        assert path == "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop"
+        if self.story:
+            step = self.story.pop(0)
+            if isinstance(step, int):
+                return step, {"message": "no"}
+            self.application.update(step)
+        if body is None:
+            return 200, dict(self.application)
+        assert merge
+        if body["metadata"]["resourceVersion"] != self.application["metadata"]["resourceVersion"]:
+            return 409, {"message": "the object has been modified"}
+        self.written.append(body["operation"])
+        return 200, {}
+
+
+def ask(cluster, timeout=10):
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    argocd_sync.ask(cluster, "argocd", "shop", WISH, timeout=timeout, interval=1, clock=lambda: now[0], sleep=sleep)
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        (),
+        ({"operation": {"sync": {}}}, {"operation": None}),
+        # Another operation begins between the look and the write, and ends.
+        ({}, {"operation": {"sync": {}}, "metadata": {"resourceVersion": "2"}}, {}, {"operation": None}),
+    ],
+    ids=["at rest", "busy", "raced"],
+)
+def test_it_is_asked_for_once_nothing_else_is_under_way(story):
+    cluster = Cluster(*story)
+    ask(cluster)
+    assert cluster.written == [WISH]
+    assert not cluster.application.get("operation")
+
+
+def test_the_end_of_patience_and_refusals_are_told():
+    with pytest.raises(AksPlatformError, match=r"shop to be at rest .* another operation"):
+        ask(Cluster({"operation": {"sync": {}}}), timeout=3)
+    with pytest.raises(AksPlatformError, match=r"read the application shop in argocd .HTTP 404.: no"):
+        ask(Cluster(404))
+    with pytest.raises(AksPlatformError, match=r"ask for a sync of the application shop in argocd .HTTP 403.: no"):
+        ask(Cluster({}, 403))
