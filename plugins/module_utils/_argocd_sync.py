@@ -39,7 +39,13 @@ def ask(
         if application.get("operation"):
             return False, "another operation is under way"
         version = application["metadata"]["resourceVersion"]
-        body = {"metadata": {"resourceVersion": version}, "operation": dict(operation)}
+        # Argo CD merges what it is asked for into the state of its last operation where there is one, so that a sync
+        # of a few objects would stay one of those few. Its own API server removes that state with each request, too.
+        body = {
+            "metadata": {"resourceVersion": version},
+            "operation": dict(operation),
+            "status": {"operationState": None},
+        }
         status, answer = client.call(path, body, merge=True)
         if status == 409:
             return False, "Argo CD has just written it"

@@ -27,6 +27,8 @@ class Cluster:
         if body is None:
             return 200, dict(self.application)
         assert merge
+        # Or Argo CD would merge the request into the state of its last operation.
+        assert body["status"] == {"operationState": None}
         if body["metadata"]["resourceVersion"] != self.application["metadata"]["resourceVersion"]:
             return 409, {"message": "the object has been modified"}
         self.written.append(body["operation"])
