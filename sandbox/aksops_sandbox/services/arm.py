@@ -75,9 +75,9 @@ class Arm:
         if operation and request.method == "GET":
             is_result = operation.group(1).lower() == "results"
             return ctx.operations.answer(request, operation.group(2), result=is_result, render=self._render)
-        self._check_group(request)
         for method, pattern, handler in self._routes:
             if method == request.method and (match := pattern.fullmatch(request.path)):
+                self._check_group(request)
                 return handler(ctx, request, match)
         rid = parse(request.path)
         if rid is None:
@@ -92,7 +92,7 @@ class Arm:
             raise AzureError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
 
     def _check_group(self, request: Request) -> None:
-        """ARM looks for the resource group first; for a write the resource type does so itself."""
+        """ARM looks for the resource group before the resource; for a write the resource type does so itself."""
         group = _IN_GROUP.match(request.path)
         if group and request.method not in {"PUT", "DELETE"} and self._ctx.store.get(group.group(1)) is None:
             raise AzureError(404, "ResourceGroupNotFound", f"Resource group '{group.group(2)}' could not be found.")
@@ -111,6 +111,7 @@ class Arm:
         kind = self._ctx.types.get(rid.type.lower())
         if kind is None:
             raise self._unknown(request)
+        self._check_group(request)
         if rid.is_collection:
             if method != "GET":
                 raise self._unknown(request)
@@ -132,6 +133,7 @@ class Arm:
         kind = self._ctx.types.get(target.type.lower()) if target.types else None
         if kind is None:
             raise self._unknown(request)
+        self._check_group(request)
         self._ctx.rbac.require(request, f"{kind.type}/{name}/action", str(target))
         answer = kind.action(self._ctx, request, target, name)
         if answer is None:
