@@ -31,6 +31,21 @@ def _destinations(rule: Resource) -> set[str]:
     return found
 
 
+def _check_references(ctx: Any, rule: Resource) -> None:
+    """Refuse a source that is enriched from a component which is not there or is not among the rule's references."""
+    known = set()
+    for entry in shapes.dig(rule.properties, "references.applicationInsights", []):
+        shapes.reference(ctx, entry.get("resourceId"), rule.id, "InvalidPayload")
+        known.add(entry.get("name"))
+    for section in ("dataSources", "directDataSources"):
+        for entries in (rule.properties.get(section) or {}).values():
+            for entry in entries if isinstance(entries, list) else []:
+                wanted = entry.get("enrichWithReference")
+                if wanted and wanted not in known:
+                    message = f"Data collection rule is invalid: it has no reference '{wanted}'."
+                    raise bad_request("InvalidPayload", message)
+
+
 class DataCollectionRule(ResourceType):
     type = RULE
     status = "insights/2023-03-11/datacollectionrules"
@@ -48,6 +63,7 @@ class DataCollectionRule(ResourceType):
         for entry in shapes.dig(properties, "destinations.monitoringAccounts", []):
             account = shapes.reference(ctx, entry.get("accountResourceId"), new.id, "InvalidPayload")
             entry["accountId"] = account.properties["accountId"]
+        _check_references(ctx, new)
         known = _destinations(new)
         for flow in properties.get("dataFlows") or []:
             missing = sorted(set(flow.get("destinations") or []) - known)

@@ -66,12 +66,14 @@ def tables_of(ctx: Any, workspace_id: str) -> list[str]:
     return sorted(key.removeprefix(prefix) for key in ctx.store.table("logs") if key.startswith(prefix))
 
 
-def _unknown(request: Request) -> AzureError:
+def unknown(request: Request) -> AzureError:
+    """The refusal of what the sandbox does not answer."""
     message = f"The sandbox does not answer {request.method} {request.path}."
     return AzureError(501, "NotImplementedInSandbox", message)
 
 
-def _decoded(request: Request) -> bytes:
+def decoded(request: Request) -> bytes:
+    """The body without its content encoding."""
     encoding = request.headers.get("content-encoding", "").lower()
     try:
         if encoding == "gzip":
@@ -150,11 +152,9 @@ def _milliseconds(duration: Any) -> float:
 def track(ctx: Any, request: Request) -> Response:
     """POST /v2/track and /v2.1/track of *.in.applicationinsights.azure.com."""
     if request.method != "POST" or not re.fullmatch(r"/v2(\.1)?/track/?", request.path):
-        raise AzureError(
-            501, "NotImplementedInSandbox", f"The sandbox does not answer {request.method} {request.path}."
-        )
+        raise unknown(request)
     claims = _bearer(ctx, request)
-    items = _items(_decoded(request))
+    items = _items(decoded(request))
     accepted: dict[tuple[str, str], list[dict[str, Any]]] = {}
     errors = []
     refused = 0
@@ -182,7 +182,7 @@ def _problem(ctx: Any, request: Request, item: Any, claims: dict[str, Any] | Non
     component = components.by_key(ctx, str(key)) if key else None
     if component is None:
         return AzureError(400, "InvalidInstrumentationKey", "Invalid instrumentation key.")
-    if component.properties["publicNetworkAccessForIngestion"] == "Disabled" and not _linked(ctx, request, component):
+    if component.properties["publicNetworkAccessForIngestion"] == "Disabled" and not linked(ctx, request, component):
         return AzureError(403, "Forbidden", "Ingestion from public networks is disabled for this component.")
     if component.properties["DisableLocalAuth"]:
         if claims is None:
@@ -195,14 +195,29 @@ def _problem(ctx: Any, request: Request, item: Any, claims: dict[str, Any] | Non
     return None
 
 
-def _linked(ctx: Any, request: Request, component: Resource) -> bool:
-    """True where the client is inside and a private link scope with an endpoint holds the component."""
+def linked(ctx: Any, request: Request, resource: Resource) -> bool:
+    """True where the client is inside and a private link scope with an endpoint holds the resource."""
     if request.vantage != "inside":
         return False
     for scoped in ctx.store.list(type=f"{components.SCOPE}/scopedResources"):
-        if shapes.same_id(scoped.properties["linkedResourceId"], component.id):
+        if shapes.same_id(scoped.properties["linkedResourceId"], resource.id):
             return ctx.network.has_private_endpoint(scoped.id.rsplit("/", 2)[0])
     return False
+
+
+def writable_rule(ctx: Any, request: Request, immutable_id: str) -> Resource:
+    """The rule of an immutable id, into which the bearer of the request may send."""
+    rules = ctx.store.list(type=collection.RULE)
+    rule = next((item for item in rules if item.properties["immutableId"].lower() == immutable_id.lower()), None)
+    if rule is None:
+        raise AzureError(404, "NotFound", f"Data collection rule with immutable id '{immutable_id}' not found.")
+    claims = _bearer(ctx, request)
+    if claims is None:
+        raise AzureError(401, "Unauthorized", "The authorization header is missing.")
+    if not ctx.rbac.allowed(claims["oid"], _WRITE, rule.id, data=True):
+        message = f"The authentication token does not have access to ingest data for the rule '{rule.name}'."
+        raise AzureError(403, "OperationFailed", message)
+    return rule
 
 
 _UPLOAD = re.compile(r"/dataCollectionRules/(?P<rule>dcr-[0-9a-f]{32})/streams/(?P<stream>[^/]+)/?", re.I)
@@ -212,20 +227,9 @@ def upload(ctx: Any, request: Request) -> Response:
     """POST /dataCollectionRules/{immutable id}/streams/{stream} of an endpoint's ingestion host."""
     found = _UPLOAD.fullmatch(request.path)
     if request.method != "POST" or found is None:
-        raise AzureError(
-            501, "NotImplementedInSandbox", f"The sandbox does not answer {request.method} {request.path}."
-        )
-    rules = ctx.store.list(type=collection.RULE)
-    rule = next((item for item in rules if item.properties["immutableId"].lower() == found["rule"].lower()), None)
-    if rule is None:
-        raise AzureError(404, "NotFound", f"Data collection rule with immutable id '{found['rule']}' not found.")
-    claims = _bearer(ctx, request)
-    if claims is None:
-        raise AzureError(401, "Unauthorized", "The authorization header is missing.")
-    if not ctx.rbac.allowed(claims["oid"], _WRITE, rule.id, data=True):
-        message = f"The authentication token does not have access to ingest data for the rule '{rule.name}'."
-        raise AzureError(403, "OperationFailed", message)
-    rows = json.loads(_decoded(request) or b"null")
+        raise unknown(request)
+    rule = writable_rule(ctx, request, found["rule"])
+    rows = json.loads(decoded(request) or b"null")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise AzureError(400, "InvalidPayload", "The body must be a JSON array of objects.")
     flows = [flow for flow in rule.properties.get("dataFlows") or [] if found["stream"] in flow.get("streams", [])]
@@ -245,9 +249,7 @@ def upload(ctx: Any, request: Request) -> Response:
 def collect(ctx: Any, request: Request) -> Response:
     """POST /api/logs of {workspace}.ods.opinsights.azure.com: the HTTP Data Collector API, by the workspace's key."""
     if request.method != "POST" or request.path.rstrip("/") != "/api/logs":
-        raise AzureError(
-            501, "NotImplementedInSandbox", f"The sandbox does not answer {request.method} {request.path}."
-        )
+        raise unknown(request)
     customer = request.host.split(".")[0]
     workspace = workspaces.by_customer_id(ctx, customer)
     if workspace.properties["features"].get("disableLocalAuth"):
@@ -265,6 +267,6 @@ def collect(ctx: Any, request: Request) -> Response:
     table = request.headers.get("log-type", "")
     if not re.fullmatch(r"[A-Za-z]\w{0,99}", table):
         raise AzureError(400, "MissingLogType", "The log type is missing or invalid.")
-    rows = _items(_decoded(request))
+    rows = _items(decoded(request))
     append(ctx, workspace.id, f"{table}_CL", [{"TimeGenerated": shapes.now(), **row} for row in rows])
     return Response.empty(200)

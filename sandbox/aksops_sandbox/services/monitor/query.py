@@ -11,7 +11,7 @@ from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Principal, Request, Response
 from aksops_sandbox.services import shapes
-from aksops_sandbox.services.monitor import components, ingestion, workspaces
+from aksops_sandbox.services.monitor import components, ingestion, otlp, workspaces
 
 AUDIENCES = [
     "https://api.loganalytics.io",
@@ -337,7 +337,7 @@ def handle(ctx: Any, request: Request) -> Response:
         actual = _CLASSIC.get(name, name)
         rows = _within(ingestion.rows_of(ctx, workspace.id, actual), body.get("timespan"))
         if resource.type == components.COMPONENT:
-            rows = [row for row in rows if row.get("ResourceGUID") == resource.properties["AppId"]]
+            rows = [row for row in rows if row.get("_ResourceId") == resource.id.lower()]
         if not rows and actual not in _KNOWN | set(ingestion.tables_of(ctx, workspace.id)) | _custom(ctx, workspace):
             message = f"'where' operator: Failed to resolve table or column expression named '{name}'"
             raise AzureError(
@@ -352,7 +352,9 @@ def handle(ctx: Any, request: Request) -> Response:
 
 
 #: Tables that exist in every workspace, with or without rows.
-_KNOWN = set(_CLASSIC.values()) | {
+_KNOWN = {
+    *_CLASSIC.values(),
+    *otlp.TABLES,
     "AzureActivity",
     "AzureDiagnostics",
     "AzureMetrics",
