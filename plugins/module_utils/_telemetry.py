@@ -103,15 +103,24 @@ def send(post: Post, where: Target, token: str, content: list[dict[str, t.Any]])
     raise AksPlatformError(f"Application Insights took not all telemetry (HTTP {status}): {reason}")
 
 
-def missing(post: Post, workspace: str, token: str, operation: str) -> list[str]:
+def missing(
+    post: Post,
+    workspace: str,
+    token: str,
+    operation: str,
+    tables: t.Mapping[str, str] | None = None,
+    column: str = "OperationId",
+) -> list[str]:
     """Return what of the operation has not arrived: span, metric, log.
 
     :param workspace: customer id of the workspace.
+    :param tables: where to look for what, by default the tables of Application Insights.
+    :param column: column with the operation's id.
     :raises AksPlatformError: the caller may not query.
     """
     absent = []
-    for what, table in TABLES.items():
-        query = {"query": f"{table} | where OperationId == '{operation}' | take 1", "timespan": "PT1H"}
+    for what, table in (TABLES if tables is None else tables).items():
+        query = {"query": f"{table} | where {column} == '{operation}' | take 1", "timespan": "PT1H"}
         status, answer = post(f"{QUERY_ENDPOINT}/v1/workspaces/{workspace}/query", token, query)
         if status == 400:
             # A table that has never had a row does not exist yet.
@@ -123,8 +132,8 @@ def missing(post: Post, workspace: str, token: str, operation: str) -> list[str]
                 f"The workspace does not answer queries (HTTP {status}): {detail}; "
                 "the caller needs Log Analytics Reader."
             )
-        tables = answer.get("tables") or []
-        if not tables or not tables[0].get("rows"):
+        results = answer.get("tables") or []
+        if not results or not results[0].get("rows"):
             absent.append(what)
     return absent
 
@@ -134,11 +143,23 @@ def post_json(url: str, token: str, body: t.Any, timeout: float = 30) -> tuple[i
 
     :raises AksPlatformError: the address was not reached.
     """
+    return _post(url, token, json.dumps(body).encode(), "application/json", timeout)
+
+
+def post_protobuf(url: str, token: str, body: bytes, timeout: float = 30) -> tuple[int, t.Any]:
+    """POST a protobuf message with a bearer token; return status and parsed answer.
+
+    :raises AksPlatformError: the address was not reached.
+    """
+    return _post(url, token, body, "application/x-protobuf", timeout)
+
+
+def _post(url: str, token: str, body: bytes, kind: str, timeout: float) -> tuple[int, t.Any]:
     from ansible.module_utils.urls import open_url
 
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": kind, "Accept": "application/json"}
     try:
-        answer = open_url(url, method="POST", data=json.dumps(body), headers=headers, timeout=timeout)
+        answer = open_url(url, method="POST", data=body, headers=headers, timeout=timeout)
         return answer.status, _parsed(answer.read())
     except HTTPError as error:
         return error.code, _parsed(error.read())

@@ -13,11 +13,18 @@ description:
   - Sends a span, a metric and a log of one operation to Application Insights as a service with Entra authentication
     does, and waits until all three are found in the workspace by the operation's id.
   - The caller needs Monitoring Metrics Publisher on the component and Log Analytics Reader on the workspace.
+  - With O(data_collection_rule_id) it sends them by OTLP to Azure Monitor's own endpoints, a preview of Azure's, as a
+    collector does. Spans and logs are found by the trace's id; of a metric only its acceptance is known.
 options:
   application_insights_id:
     description: Resource id of the Application Insights component.
     type: str
     required: true
+  data_collection_rule_id:
+    description:
+      - Resource id of a collection rule that takes OTLP directly. The caller needs Monitoring Metrics Publisher on it
+        rather than on the component.
+    type: str
   allow_local_authentication:
     description: Whether a component that accepts instrumentation keys alone is fine.
     type: bool
@@ -48,13 +55,24 @@ EXAMPLES = r"""
 - name: Verify that services' telemetry would arrive
   aksops.platform.telemetry_verify:
     application_insights_id: "{{ platform.application_insights.id }}"
+
+- name: Verify that what a collector sends by OTLP would arrive
+  aksops.platform.telemetry_verify:
+    application_insights_id: "{{ platform.application_insights.id }}"
+    data_collection_rule_id: "{{ group_id }}/providers/Microsoft.Insights/dataCollectionRules/dcr-otlp-shop"
 """
 
 RETURN = r"""
 operation_id:
-  description: Id of the operation that was sent, empty in check mode.
+  description: Id of the operation (its trace) that was sent, empty in check mode.
   returned: success
   type: str
+found:
+  description: What was found in the workspace; the rest was accepted.
+  returned: success
+  type: list
+  elements: str
+  sample: [span, metric, log]
 arrived_after:
   description: Seconds until everything was found.
   returned: success
@@ -66,7 +84,7 @@ import typing as t
 import uuid
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.aksops.platform.plugins.module_utils import _arm, _arm_plan, _auth, _telemetry
+from ansible_collections.aksops.platform.plugins.module_utils import _arm, _arm_plan, _auth, _otlp, _telemetry
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
 from ansible_collections.aksops.platform.plugins.module_utils._waiter import WaitTimeoutError, poll
 
@@ -83,17 +101,24 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             f"The component {component['name']} takes telemetry from anybody who knows its key: turn local "
             "authentication off."
         )
-    workspace = str((read(arm, where.workspace_id).get("properties") or {}).get("customerId"))
+    rule = params["data_collection_rule_id"]
+    otlp = _otlp_target(arm, rule) if rule else None
+    workspace_id = otlp.workspace_id if otlp else where.workspace_id
+    workspace = str((read(arm, workspace_id).get("properties") or {}).get("customerId"))
+    tables, column = (_otlp.TABLES, "TraceId") if otlp else (_telemetry.TABLES, "OperationId")
     if module.check_mode:
-        return {"changed": False, "operation_id": "", "arrived_after": 0.0}
+        return {"changed": False, "operation_id": "", "found": [], "arrived_after": 0.0}
     operation = uuid.uuid4().hex
-    content = _telemetry.items(where.key, operation, "aksops-verify")
     started = time.monotonic()
-    _telemetry.send(_telemetry.post_json, where, credential.get_token(_telemetry.INGESTION_SCOPE).token, content)
+    sender = credential.get_token(_telemetry.INGESTION_SCOPE).token
+    if otlp:
+        _otlp.send(_telemetry.post_protobuf, otlp, sender, _otlp.messages(operation, "aksops-verify"))
+    else:
+        _telemetry.send(_telemetry.post_json, where, sender, _telemetry.items(where.key, operation, "aksops-verify"))
     token = credential.get_token(_telemetry.QUERY_SCOPE).token
 
     def check() -> tuple[bool, str]:
-        absent = _telemetry.missing(_telemetry.post_json, workspace, token, operation)
+        absent = _telemetry.missing(_telemetry.post_json, workspace, token, operation, tables, column)
         return not absent, f"{', '.join(absent) or 'nothing'} missing"
 
     try:
@@ -108,12 +133,21 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         raise AksPlatformError(
             f"{error} Look at the daily caps of the component and of its workspace, and at sampling.", **error.details
         ) from None
-    return {"changed": False, "operation_id": operation, "arrived_after": round(time.monotonic() - started, 1)}
+    took = round(time.monotonic() - started, 1)
+    return {"changed": False, "operation_id": operation, "found": list(tables), "arrived_after": took}
 
 
-def read(arm: _arm.ArmClient, path: str) -> dict[str, t.Any]:
+def _otlp_target(arm: _arm.ArmClient, rule_id: str) -> _otlp.Target:
+    rule = read(arm, rule_id, _otlp.API_VERSION)
+    endpoint_id = (rule.get("properties") or {}).get("dataCollectionEndpointId")
+    if not endpoint_id:
+        raise AksPlatformError(f"The collection rule {rule['name']} has no endpoint.")
+    return _otlp.target(rule, read(arm, endpoint_id))
+
+
+def read(arm: _arm.ArmClient, path: str, version: str | None = None) -> dict[str, t.Any]:
     """Return a resource that must exist."""
-    found = arm.get(path, str(_arm_plan.api_version(path)))
+    found = arm.get(path, str(_arm_plan.api_version(path, version)))
     if found is None:
         raise AksPlatformError(f"There is no {path}.")
     return found
@@ -124,6 +158,7 @@ def main() -> None:
         argument_spec={
             **_auth.AUTH_ARG_SPEC,
             "application_insights_id": {"type": "str", "required": True},
+            "data_collection_rule_id": {"type": "str"},
             "allow_local_authentication": {"type": "bool", "default": False},
             "wait_timeout": {"type": "int", "default": 900},
             "wait_sleep": {"type": "int", "default": 10},

@@ -65,3 +65,14 @@ def test_what_has_not_arrived_is_named():
     assert _telemetry.missing(post, "cust", "token", "op") == ["metric", "log"]
     with pytest.raises(AksPlatformError, match="Log Analytics Reader"):
         _telemetry.missing(lambda *_: (403, "no"), "cust", "token", "op")
+
+
+def test_other_tables_are_asked_by_their_own_column():
+    asked = []
+
+    def post(_url, _token, query):
+        asked.append(query["query"])
+        return 200, {"tables": [{"rows": [[1]]}]}
+
+    assert _telemetry.missing(post, "cust", "token", "trace", {"span": "OTelSpans"}, "TraceId") == []
+    assert asked == ["OTelSpans | where TraceId == 'trace' | take 1"]
