@@ -18,7 +18,7 @@ import yaml
 from aksops_sandbox.tools import Tools
 from support import manifests, schemas
 from support.aks import AKS, CLUSTER_ADMIN, Cluster, assign, definition
-from support.inputs import PLATFORM, ROLES
+from support.inputs import OTLP, PLATFORM, ROLES
 
 CHARTS = manifests.ROOT / "charts"
 STAND_IN = manifests.ROOT / "sandbox/aksops_sandbox/charts/argo-cd"
@@ -36,6 +36,7 @@ SOURCES = [
     "argo-cd high availability",
     "argo-cd single",
     *(f"role {name}" for name in sorted(manifests.writers())),
+    "role azure_monitor native_otlp",
 ]
 
 
@@ -47,8 +48,9 @@ def rendered(source: str, folder: Path) -> list[manifests.Object]:
     if kind == "argo-cd":
         role = manifests.Role("argocd", **ROLES["argocd"], argocd_high_availability=name != "single")
         return manifests.chart(STAND_IN, role.value("__argocd_values_all"), folder, "argocd")
+    name, _, variant = name.partition(" ")
     assert name in ROLES, f"tests/support/inputs.py has no inputs for the role {name}"
-    return manifests.Role(name, **ROLES[name]).objects()
+    return manifests.Role(name, **{**ROLES[name], **(OTLP if variant else {})}).objects()
 
 
 class Server:
@@ -135,9 +137,7 @@ def test_objects_conform_and_the_api_server_takes_them(server, tmp_path, source)
     assert "Warning" not in text, text
 
 
-@pytest.mark.parametrize(
-    "source", [name for name in SOURCES if not name.startswith("role") or name == "role azure_monitor"]
-)
+@pytest.mark.parametrize("source", [name for name in SOURCES if not name.startswith("role") or "azure_monitor" in name])
 def test_every_pod_meets_the_restricted_profile(server, tmp_path, source):
     pods = manifests.pods(rendered(source, tmp_path))
     assert pods

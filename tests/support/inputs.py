@@ -93,3 +93,27 @@ ROLES: dict[str, dict[str, Any]] = {
         "azure_monitor_collector_namespace": "shop",
     },
 }
+
+#: What role azure_monitor has read before it writes the collector of the mode native_otlp.
+OTLP: dict[str, Any] = {
+    "azure_monitor_telemetry_mode": "native_otlp",
+    "__azure_monitor_otlp_found": {
+        "answers": [
+            {
+                "exists": True,
+                "resource": {"properties": {"oidcIssuerProfile": {"issuerURL": "https://issuer.example/"}}},
+            },
+            {"exists": True, "resource": {"properties": {"clientId": "client", "principalId": "principal"}}},
+            {
+                "exists": True,
+                "resource": {
+                    "properties": {
+                        "logsIngestion": {"endpoint": "https://d.weu-1.ingest.monitor.azure.com"},
+                        "metricsIngestion": {"endpoint": "https://d.weu-1.metrics.ingest.monitor.azure.com"},
+                    }
+                },
+            },
+            {"exists": True, "resource": {"properties": {"immutableId": "dcr-1"}}},
+        ]
+    },
+}
