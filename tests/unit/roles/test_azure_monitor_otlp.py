@@ -133,3 +133,33 @@ def test_long_names_fit():
     cluster = ROLES["azure_monitor"]["azure_monitor_cluster_id"] + "-" + "x" * 50
     endpoint = role("native_otlp", azure_monitor_cluster_id=cluster).value("__azure_monitor_otlp_endpoint")
     assert len(endpoint.rsplit("/", 1)[-1]) == 44
+
+
+def test_what_is_removed_is_known_without_facts():
+    given = {"azure_monitor_telemetry_mode": "native_otlp", "azure_monitor_state": "absent"}
+    gone = manifests.Role("azure_monitor", **{**ROLES["azure_monitor"], **given}).value(
+        "__azure_monitor_collector_objects"
+    )
+    assert {item["kind"] for item in gone} >= {"Namespace", "Deployment", "ConfigMap", "ServiceAccount"}
+    made = resources("native_otlp", azure_monitor_state="absent")
+    assert made["dataCollectionRules/otlp-aks-shop"]["state"] == "absent"
+    assert made["userAssignedIdentities/id-otel-collector-aks-shop"]["state"] == "absent"
+
+
+@pytest.mark.parametrize(
+    ("mode", "made", "left"),
+    [
+        ("direct", {"action": "delete", "id": f"{INSIGHTS}/dataCollectionRules/otlp-aks-shop"}, True),
+        ("direct", {"action": "none", "id": f"{INSIGHTS}/dataCollectionRules/otlp-aks-shop"}, False),
+        (
+            "native_otlp",
+            {"action": "update", "id": f"{INSIGHTS}/components/appi", "differences": ["properties.DisableLocalAuth"]},
+            True,
+        ),
+    ],
+)
+def test_what_a_mode_that_was_has_left_is_seen(mode, made, left):
+    found = role(mode, __azure_monitor_made={"resources": [{"differences": [], **made}]})
+    assert found.value("__azure_monitor_mode_left") is left
+    kinds = {item["kind"] for item in found.value("__azure_monitor_collector_left")}
+    assert kinds == {"Secret"} if mode == "native_otlp" else "Deployment" in kinds
