@@ -17,6 +17,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
+from ansible_collections.aksops.platform.plugins.module_utils._telemetry import SenderRefusedError
 
 #: The version of collection rules that knows direct data sources.
 API_VERSION = "2024-03-11"
@@ -132,7 +133,8 @@ def _text(field: int, value: str) -> bytes:
 def send(post: Post, where: Target, token: str, content: t.Mapping[str, bytes]) -> None:
     """Send every message to its address; raise at the first that is refused.
 
-    :raises AksPlatformError: refused; a missing role and a closed network are named.
+    :raises SenderRefusedError: refused for want of a role, or through a closed network.
+    :raises AksPlatformError: not taken for another reason.
     """
     for what, body in content.items():
         status, answer = post(where.addresses[what], token, body)
@@ -140,7 +142,7 @@ def send(post: Post, where: Target, token: str, content: t.Mapping[str, bytes]) 
             continue
         reason = one_sentence(_reason(answer), 300)
         if status in (401, 403):
-            raise AksPlatformError(
+            raise SenderRefusedError(
                 f"Azure Monitor refuses the {what} (HTTP {status}): {reason}; the sender needs the role Monitoring "
                 "Metrics Publisher on the collection rule, and a private link where the endpoint is closed to public "
                 "networks."

@@ -15,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
+from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, WaitTimeoutError, poll
 
 INGESTION_SCOPE = "https://monitor.azure.com/.default"
 QUERY_ENDPOINT = "https://api.loganalytics.io"
@@ -24,6 +25,10 @@ QUERY_SCOPE = f"{QUERY_ENDPOINT}/.default"
 TABLES = {"span": "AppRequests", "metric": "AppMetrics", "log": "AppTraces"}
 
 Post = t.Callable[[str, str, t.Any], tuple[int, t.Any]]
+
+
+class SenderRefusedError(AksPlatformError):
+    """The sender has no role, or none that the service knows of yet."""
 
 
 class Target(t.NamedTuple):
@@ -96,11 +101,34 @@ def send(post: Post, where: Target, token: str, content: list[dict[str, t.Any]])
     errors = answer.get("errors") if isinstance(answer, dict) else None
     reason = one_sentence("; ".join(str(e.get("message")) for e in errors) if errors else str(answer), 300)
     if status in (401, 403):
-        raise AksPlatformError(
+        raise SenderRefusedError(
             f"Application Insights refuses telemetry (HTTP {status}): {reason}; the sender needs the role Monitoring "
             "Metrics Publisher on the component, and a private link where ingestion from public networks is off."
         )
     raise AksPlatformError(f"Application Insights took not all telemetry (HTTP {status}): {reason}")
+
+
+def patiently(
+    attempt: t.Callable[[], None], *, patience: float, interval: float, progress: Progress | None = None
+) -> None:
+    """Send, again and again while the sender is refused: a role just given takes minutes to be known.
+
+    :raises SenderRefusedError: still refused after C(patience) seconds.
+    """
+    refused: list[SenderRefusedError] = []
+
+    def sent() -> tuple[bool, str]:
+        try:
+            attempt()
+        except SenderRefusedError as error:
+            refused.append(error)
+            return False, str(error)
+        return True, ""
+
+    try:
+        poll(sent, timeout=patience, interval=interval, describe="the sender's role", progress=progress)
+    except WaitTimeoutError:
+        raise refused[-1] from None
 
 
 def missing(

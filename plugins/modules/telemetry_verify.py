@@ -29,6 +29,12 @@ options:
     description: Whether a component that accepts instrumentation keys alone is fine.
     type: bool
     default: false
+  role_timeout:
+    description:
+      - How many seconds the service may refuse the sender before that counts. Azure takes minutes until it knows a role
+        that was just given, on a collection rule up to half an hour.
+    type: int
+    default: 0
   wait_timeout:
     description: How many seconds the telemetry may take to arrive. Azure usually needs two to five minutes.
     type: int
@@ -111,10 +117,16 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     operation = uuid.uuid4().hex
     started = time.monotonic()
     sender = credential.get_token(_telemetry.INGESTION_SCOPE).token
-    if otlp:
-        _otlp.send(_telemetry.post_protobuf, otlp, sender, _otlp.messages(operation, "aksops-verify"))
-    else:
-        _telemetry.send(_telemetry.post_json, where, sender, _telemetry.items(where.key, operation, "aksops-verify"))
+
+    def send() -> None:
+        if otlp:
+            _otlp.send(_telemetry.post_protobuf, otlp, sender, _otlp.messages(operation, "aksops-verify"))
+        else:
+            content = _telemetry.items(where.key, operation, "aksops-verify")
+            _telemetry.send(_telemetry.post_json, where, sender, content)
+
+    pause = params["wait_sleep"]
+    _telemetry.patiently(send, patience=params["role_timeout"], interval=pause, progress=module.debug)
     token = credential.get_token(_telemetry.QUERY_SCOPE).token
 
     def check() -> tuple[bool, str]:
@@ -125,7 +137,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         poll(
             check,
             timeout=params["wait_timeout"],
-            interval=params["wait_sleep"],
+            interval=pause,
             describe=f"the telemetry of operation {operation}",
             progress=module.debug,
         )
@@ -160,6 +172,7 @@ def main() -> None:
             "application_insights_id": {"type": "str", "required": True},
             "data_collection_rule_id": {"type": "str"},
             "allow_local_authentication": {"type": "bool", "default": False},
+            "role_timeout": {"type": "int", "default": 0},
             "wait_timeout": {"type": "int", "default": 900},
             "wait_sleep": {"type": "int", "default": 10},
         },

@@ -163,3 +163,22 @@ def test_what_a_mode_that_was_has_left_is_seen(mode, made, left):
     assert found.value("__azure_monitor_mode_left") is left
     kinds = {item["kind"] for item in found.value("__azure_monitor_collector_left")}
     assert kinds == {"Secret"} if mode == "native_otlp" else "Deployment" in kinds
+
+
+def test_a_role_given_by_this_run_is_waited_for():
+    assignment = {
+        "action": "create",
+        "id": f"{INSIGHTS}/components/appi/providers/Microsoft.Authorization/roleAssignments/1",
+    }
+    other = {"action": "create", "id": f"{INSIGHTS}/components/appi"}
+    for given, new in (
+        ({}, False),
+        ({"__azure_monitor_made": {"resources": [other]}}, False),
+        ({"__azure_monitor_made": {"resources": [assignment]}}, True),
+        (
+            {"__azure_monitor_made": {"resources": [other]}, "__azure_monitor_otlp_let": {"resources": [assignment]}},
+            True,
+        ),
+        ({"__azure_monitor_otlp_let": {"skipped": True}}, False),
+    ):
+        assert role("native_otlp", **given).value("__azure_monitor_role_is_new") is new

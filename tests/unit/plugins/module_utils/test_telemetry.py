@@ -76,3 +76,35 @@ def test_other_tables_are_asked_by_their_own_column():
 
     assert _telemetry.missing(post, "cust", "token", "trace", {"span": "OTelSpans"}, "TraceId") == []
     assert asked == ["OTelSpans | where TraceId == 'trace' | take 1"]
+
+
+def refused_times(number, error):
+    left = [error] * number
+
+    def attempt():
+        if left:
+            raise left.pop()
+
+    return attempt, left
+
+
+def test_a_role_that_is_not_known_yet_is_waited_for():
+    error = _telemetry.SenderRefusedError("no role")
+    attempt, left = refused_times(3, error)
+    _telemetry.patiently(attempt, patience=5, interval=0)
+    assert left == []
+    attempt, left = refused_times(3, error)
+    with pytest.raises(_telemetry.SenderRefusedError, match="no role"):
+        _telemetry.patiently(attempt, patience=0, interval=0)
+    assert len(left) == 2
+    attempt, left = refused_times(3, AksPlatformError("broken"))
+    with pytest.raises(AksPlatformError, match="broken"):
+        _telemetry.patiently(attempt, patience=5, interval=0)
+    assert len(left) == 2
+
+
+def test_only_a_refusal_of_the_sender_is_waited_for():
+    for status, kind in ((401, True), (403, True), (400, False), (206, False)):
+        with pytest.raises(AksPlatformError) as caught:
+            sent(status, {"errors": [{"message": "no"}]})
+        assert isinstance(caught.value, _telemetry.SenderRefusedError) is kind
