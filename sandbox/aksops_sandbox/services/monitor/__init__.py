@@ -10,6 +10,7 @@ from aksops_sandbox.services.monitor import (
     data_collector,
     diagnostics,
     ingestion,
+    live_metrics,
     otlp,
     query,
     workbooks,
@@ -48,7 +49,7 @@ class MonitorService(Service):
             (r"[a-z0-9]+-\d+\.in\.applicationinsights\.azure\.com", ingestion.track),
             (r"[a-z0-9._-]+\.[a-z0-9]+-1\.ingest\.monitor\.azure\.com", otlp.logs_host),
             (r"[a-z0-9._-]+\.[a-z0-9]+-1\.metrics\.ingest\.monitor\.azure\.com", otlp.metrics_host),
+            (live_metrics.HOST, live_metrics.ping),
             (data_collector.HOST, data_collector.collect),
-            (r"[0-9a-f-]{36}\.ods\.opinsights\.azure\.com", ingestion.collect),
             (r"api\.(loganalytics\.(io|azure\.com)|applicationinsights\.io)", query.handle),
         ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import gzip
-import hashlib
-import hmac
 import json
 import re
 import zlib
@@ -16,7 +13,7 @@ from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.http.message import Principal, Request, Response
 from aksops_sandbox.services import shapes
-from aksops_sandbox.services.monitor import collection, components, workspaces
+from aksops_sandbox.services.monitor import collection, components
 
 AUDIENCES = ["https://monitor.azure.com", "https://monitor.azure.com//"]
 _WRITE = "Microsoft.Insights/Telemetry/Write"
@@ -35,6 +32,8 @@ _TABLES = {
     "AvailabilityData": "AppAvailabilityResults",
     "PageViewData": "AppPageViews",
 }
+#: SDKs send a level's word or its number; the tables hold the number.
+_LEVELS = {"Verbose": 0, "Information": 1, "Warning": 2, "Error": 3, "Critical": 4}
 _TAGS = {
     "ai.cloud.role": "AppRoleName",
     "ai.cloud.roleInstance": "AppRoleInstance",
@@ -96,7 +95,8 @@ def _items(body: bytes) -> list[Any]:
         raise AzureError(400, "InvalidBody", f"The body is not valid JSON: {error}.") from None
 
 
-def _bearer(ctx: Any, request: Request) -> dict[str, Any] | None:
+def bearer(ctx: Any, request: Request) -> dict[str, Any] | None:
+    """The claims of the request's token, None where it has none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         return None
@@ -116,7 +116,8 @@ def _row(item: dict[str, Any], component: Resource) -> tuple[str, dict[str, Any]
         "IKey": item["iKey"],
         "ResourceGUID": component.properties["AppId"],
         "_ResourceId": component.id.lower(),
-        "ItemCount": 1,
+        # One item stands for those that sampling has left out.
+        "ItemCount": round(100 / rate) if (rate := item.get("sampleRate") or 100) > 0 else 1,
         "Properties": base.get("properties") or {},
         "Measurements": base.get("measurements") or {},
     }
@@ -135,6 +136,11 @@ def _row(item: dict[str, Any], component: Resource) -> tuple[str, dict[str, Any]
             row["DurationMs"] = _milliseconds(value)
         elif name == "responseCode":
             row["ResultCode"] = str(value)
+        elif name == "severityLevel":
+            row["SeverityLevel"] = _LEVELS.get(value, value)
+        elif name == "type":
+            # `Type` is the table's name in every table.
+            row["DependencyType"] = value
         else:
             row[name[:1].upper() + name[1:]] = value
     return table, row
@@ -153,7 +159,7 @@ def track(ctx: Any, request: Request) -> Response:
     """POST /v2/track and /v2.1/track of *.in.applicationinsights.azure.com."""
     if request.method != "POST" or not re.fullmatch(r"/v2(\.1)?/track/?", request.path):
         raise unknown(request)
-    claims = _bearer(ctx, request)
+    claims = bearer(ctx, request)
     items = _items(decoded(request))
     accepted: dict[tuple[str, str], list[dict[str, Any]]] = {}
     errors = []
@@ -178,7 +184,14 @@ def track(ctx: Any, request: Request) -> Response:
 
 def _problem(ctx: Any, request: Request, item: Any, claims: dict[str, Any] | None) -> AzureError | None:
     """Why an item is refused, or None."""
-    key = item.get("iKey") if isinstance(item, dict) else None
+    problem = refusal(ctx, request, item.get("iKey") if isinstance(item, dict) else None, claims)
+    if problem is None and shapes.dig(item, "data.baseType") not in _TABLES:
+        return AzureError(400, "InvalidItem", f"Unknown telemetry type '{shapes.dig(item, 'data.baseType')}'.")
+    return problem
+
+
+def refusal(ctx: Any, request: Request, key: Any, claims: dict[str, Any] | None) -> AzureError | None:
+    """Why whoever sends may not send to the component of an instrumentation key, or None."""
     component = components.by_key(ctx, str(key)) if key else None
     if component is None:
         return AzureError(400, "InvalidInstrumentationKey", "Invalid instrumentation key.")
@@ -190,8 +203,6 @@ def _problem(ctx: Any, request: Request, item: Any, claims: dict[str, Any] | Non
             return AzureError(401, "Unauthorized", message)
         if not ctx.rbac.allowed(claims["oid"], _WRITE, component.id, data=True):
             return AzureError(403, "Forbidden", f"The principal may not carry out {_WRITE} on the component.")
-    if shapes.dig(item, "data.baseType") not in _TABLES:
-        return AzureError(400, "InvalidItem", f"Unknown telemetry type '{shapes.dig(item, 'data.baseType')}'.")
     return None
 
 
@@ -211,7 +222,7 @@ def writable_rule(ctx: Any, request: Request, immutable_id: str) -> Resource:
     rule = next((item for item in rules if item.properties["immutableId"].lower() == immutable_id.lower()), None)
     if rule is None:
         raise AzureError(404, "NotFound", f"Data collection rule with immutable id '{immutable_id}' not found.")
-    claims = _bearer(ctx, request)
+    claims = bearer(ctx, request)
     if claims is None:
         raise AzureError(401, "Unauthorized", "The authorization header is missing.")
     if not ctx.rbac.allowed(claims["oid"], _WRITE, rule.id, data=True):
@@ -244,29 +255,3 @@ def upload(ctx: Any, request: Request) -> Response:
                 ready = [{"TimeGenerated": moment, **row, "Type": table} for row in rows]
                 append(ctx, workspaces[name]["workspaceResourceId"], table, ready)
     return Response.empty(204)
-
-
-def collect(ctx: Any, request: Request) -> Response:
-    """POST /api/logs of {workspace}.ods.opinsights.azure.com: the HTTP Data Collector API, by the workspace's key."""
-    if request.method != "POST" or request.path.rstrip("/") != "/api/logs":
-        raise unknown(request)
-    customer = request.host.split(".")[0]
-    workspace = workspaces.by_customer_id(ctx, customer)
-    if workspace.properties["features"].get("disableLocalAuth"):
-        raise AzureError(403, "InactiveCustomer", "Local authentication is disabled for the workspace.")
-    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
-    moment = request.headers.get("x-ms-date", "")
-    text = f"POST\n{len(request.body)}\n{request.headers.get('content-type', '')}\nx-ms-date:{moment}\n/api/logs"
-    valid = {
-        base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
-        for key in workspace.internal["keys"]
-    }
-    name, _, digest = credential.partition(":")
-    if scheme != "SharedKey" or name.lower() != customer.lower() or digest not in valid:
-        raise AzureError(403, "InvalidAuthorization", "An invalid signature was specified in the Authorization header.")
-    table = request.headers.get("log-type", "")
-    if not re.fullmatch(r"[A-Za-z]\w{0,99}", table):
-        raise AzureError(400, "MissingLogType", "The log type is missing or invalid.")
-    rows = _items(decoded(request))
-    append(ctx, workspace.id, f"{table}_CL", [{"TimeGenerated": shapes.now(), **row} for row in rows])
-    return Response.empty(200)

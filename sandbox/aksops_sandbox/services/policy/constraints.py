@@ -208,7 +208,7 @@ def _of_safeguard(safeguard: Resource) -> Iterator[Constraint]:
     """Deployment safeguards: AKS assigns these itself, so that no right to assign policies is needed."""
     properties = safeguard.properties
     enforced = properties["level"] == "Enforce"
-    fixed = {
+    fixed: dict[str, Any] = {
         "effect": "Deny" if enforced else "Audit",
         "warn": not enforced,
         "source": "All",
