@@ -16,8 +16,9 @@ MANAGER_PORTS = (65200, 65535)
 MANAGER_SOURCES = ("gatewaymanager", "*", "any", "internet", "0.0.0.0/0")
 V2_TIERS = ("Standard_v2", "WAF_v2")
 
-#: The pool that AGIC makes and never fills.
+#: The pool that AGIC makes and never fills, and its settings; with other settings it is for a service without a pod.
 EMPTY_POOL = "defaultaddresspool"
+EMPTY_SETTINGS = "defaulthttpsetting"
 
 Resource = t.Mapping[str, t.Any]
 
@@ -134,12 +135,17 @@ def health(answer: Resource) -> tuple[dict[str, int], list[str]]:
     lines = []
     for pool in answer.get("backendAddressPools") or []:
         name = str((pool.get("backendAddressPool") or {}).get("id")).rsplit("/", 1)[-1]
-        servers = [
-            server
-            for setting in pool.get("backendHttpSettingsCollection") or []
-            for server in setting.get("servers") or []
-        ]
-        if not servers and name.lower() != EMPTY_POOL:
+        settings = pool.get("backendHttpSettingsCollection") or []
+        servers = [server for setting in settings for server in setting.get("servers") or []]
+        if name.lower() == EMPTY_POOL:
+            ids = [(item.get("backendHttpSettings") or {}).get("id") or EMPTY_SETTINGS for item in settings]
+            used = sorted(str(item).rsplit("/", 1)[-1] for item in ids)
+            lines += [
+                f"the service behind {setting} has no server: no pod of it has an address"
+                for setting in used
+                if setting.lower() != EMPTY_SETTINGS
+            ]
+        elif not servers:
             lines.append(f"pool {name} has no server")
         for server in servers:
             state = str(server.get("health") or "Unknown")

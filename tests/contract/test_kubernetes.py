@@ -363,7 +363,7 @@ def test_agic_writes_the_gateway_once_its_identity_may(cluster, tmp_path):
         pool["name"]: pool["properties"]["backendAddresses"] for pool in shown["properties"]["backendAddressPools"]
     }
     pod = cluster.json(tmp_path, "get", "pod", "web")["status"]["podIP"]
-    assert pools["pool-default-web-80-bp-8080"] == [{"ipAddress": pod}]
+    assert pools["pool-default-web-http-bp-8080"] == [{"ipAddress": pod}]
     assert shown["tags"]["managed-by-k8s-ingress"]
     assert cluster.kubectl(tmp_path, "delete", "-f", "-", stdin=INGRESS)[0] == 0
     names = eventually(

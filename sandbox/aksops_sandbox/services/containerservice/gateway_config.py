@@ -1,20 +1,21 @@
 """What AGIC makes of Ingress objects: the configuration of an application gateway, as a pure function.
 
-Names follow AGIC's (`fl-`, `pool-`, `bp-`, `pb-`, `rr-`, `url-`, `sslr-`), so that what people look for is there.
+Names, defaults and rules follow AGIC's source (pkg/appgw), so that what people look for on a gateway is there.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-CLASS = "azure-application-gateway"
-_LEGACY_CLASS = "azure/application-gateway"
-_PREFIX = "appgw.ingress.kubernetes.io/"
-_CERTIFICATE = "cert-"
+from .gateway_annotations import Annotations
+from .gateway_backends import POOL, SETTINGS, Backend, Backends
+from .gateway_cluster import Cluster, Complaint, Listener, Manifest, certificate_name, limited
+
 PASSWORD = "msazure"
 """of the PFX files that AGIC uploads"""
+REWRITES = "rewriteRuleSets"
+_OWN_REWRITE = "crd-"
 MANAGED = (
     "frontendPorts",
     "backendAddressPools",
@@ -25,143 +26,125 @@ MANAGED = (
     "requestRoutingRules",
     "urlPathMaps",
     "sslCertificates",
+    REWRITES,
 )
 """collections that AGIC writes whole"""
-
-Manifest = dict[str, Any]
+#: Where priorities begin: of listeners with host names, and of those without; and the step.
+_WITH_HOSTS, _WITHOUT_HOSTS, _STEP, _LAST = 19000, 19500, 5, 20000
 
 
 @dataclass
-class Cluster:
-    """What AGIC reads. services, endpoints: by (namespace, name); certificates too: PFX in base64 of a TLS Secret."""
+class _Config:
+    """One listener's settings. redirect: HTTPS that HTTP is sent to."""
 
-    ingresses: list[Manifest]
-    services: dict[tuple[str, str], Manifest] = field(default_factory=dict)
-    endpoints: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    certificates: dict[tuple[str, str], str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """An Event on an Ingress. ignored: the Ingress is left out of the gateway whole."""
-
-    ingress: Manifest
-    reason: str
-    message: str
-    ignored: bool
+    protocol: str
+    certificate: str = ""
+    profile: str = ""
+    firewall: str = ""
+    redirect: bool = False
 
 
-@dataclass(frozen=True)
-class _Backend:
-    pool: str
-    settings: str
+@dataclass
+class _PathMap:
+    """Where a listener sends requests. rules: path -> path rule."""
+
+    default: Backend = field(default_factory=Backend)
+    redirect: Manifest | None = None
+    rewrite: Manifest | None = None
+    rules: dict[str, Manifest] = field(default_factory=dict)
 
 
-def is_ours(ingress: Manifest) -> bool:
-    """True for an Ingress of AGIC's class."""
-    annotations = ingress["metadata"].get("annotations") or {}
-    legacy = annotations.get("kubernetes.io/ingress.class")
-    return ingress["spec"].get("ingressClassName") == CLASS or legacy == _LEGACY_CLASS
+def is_catch_all(path: Manifest) -> bool:
+    """True for a path that takes what no other takes, whatever its type says."""
+    return path.get("path", "") in ("", "/", "/*")
 
 
-def complaints(gateway: Manifest, cluster: Cluster) -> list[Complaint]:
-    """What AGIC says of Ingress objects that it cannot carry out, in its words."""
-    installed = {entry["name"] for entry in gateway["properties"].get("sslCertificates") or []}
-    name = gateway["id"].rsplit("/", 1)[-1]
-    found = []
-    for ingress in cluster.ingresses:
-        metadata, options = ingress["metadata"], _options(ingress)
-        label = f"{metadata['namespace']}/{metadata['name']}"
-        certificate = options.get("appgw-ssl-certificate")
-        if certificate is not None and certificate not in installed:
-            message = (
-                f"ignoring Ingress {label} as it requires Application Gateway {name} to have pre-installed ssl "
-                f"certificate '{certificate}'"
-            )
-            found.append(Complaint(ingress, "NoPreInstalledSslCertificate", message, True))
-        elif options.get("ssl-redirect") == "true" and certificate is None and not _secrets(ingress):
-            message = (
-                f"ignoring Ingress {label} as it has an invalid spec. It is annotated with ssl-redirect: true but is "
-                "missing a TLS secret or 'appgw.ingress.kubernetes.io/appgw-ssl-certificate' annotation. Please add a "
-                "TLS secret/annotation or remove ssl-redirect annotation"
-            )
-            found.append(Complaint(ingress, "RedirectWithNoTLS", message, True))
-        for secret in _secrets(ingress):
-            if (metadata["namespace"], secret) not in cluster.certificates:
-                message = f"Unable to find the secret associated to secretId: [{metadata['namespace']}/{secret}]"
-                found.append(Complaint(ingress, "SecretNotFound", message, False))
-    return found
+def _gateway_path(path: Manifest) -> str:
+    text, kind = str(path["path"]), path.get("pathType")
+    if kind == "Exact":
+        return text.removesuffix("*")
+    return text + "*" if kind == "Prefix" and not text.endswith("*") else text
 
 
-def certificate_name(namespace: str, secret: str) -> str:
-    """Name on the gateway of the certificate of a TLS Secret."""
-    return f"{_CERTIFICATE}{namespace}-{secret}"
-
-
-def _options(ingress: Manifest) -> dict[str, str]:
-    annotations = ingress["metadata"].get("annotations") or {}
-    return {key.removeprefix(_PREFIX): value for key, value in annotations.items() if key.startswith(_PREFIX)}
-
-
-def _secrets(ingress: Manifest) -> list[str]:
-    return [entry["secretName"] for entry in ingress["spec"].get("tls") or [] if entry.get("secretName")]
+def _rules(ingress: Manifest) -> Iterator[tuple[int, Manifest]]:
+    for index, rule in enumerate(ingress["spec"].get("rules") or []):
+        if rule.get("http"):
+            yield index, rule
 
 
 class _Builder:
     def __init__(self, gateway: Manifest, cluster: Cluster) -> None:
         self._id = gateway["id"]
+        self._gateway = gateway["properties"]
         self._cluster = cluster
-        self._items: dict[str, dict[str, Manifest]] = {name: {} for name in MANAGED}
-        # Certificates of others stay; those of TLS Secrets come back below as long as an Ingress names them.
-        self._items["sslCertificates"] = {
-            entry["name"]: entry
-            for entry in gateway["properties"].get("sslCertificates") or []
-            if not entry["name"].startswith(_CERTIFICATE)
-        }
-        self._frontends = gateway["properties"]["frontendIPConfigurations"]
-        self._add("backendAddressPools", "defaultaddresspool", {"backendAddresses": []})
-        self._probe("defaultprobe-Http", {}, "localhost", 80)
-        settings = {"port": 80, "protocol": "Http", "cookieBasedAffinity": "Disabled", "requestTimeout": 30}
-        settings["probe"] = self._reference("probes", "defaultprobe-Http")
-        self._add("backendHttpSettingsCollection", "defaulthttpsetting", settings)
-
-    def _add(self, collection: str, name: str, properties: Manifest) -> Manifest:
-        return self._items[collection].setdefault(name, {"name": name, "properties": properties})
+        self._backends = Backends(cluster, self._reference)
+        self._listeners: dict[Listener, _Config] = {}
+        self._maps: dict[Listener, _PathMap] = {}
+        self._priorities: dict[Listener, int | None] = {}
+        self._certificates: dict[str, Manifest] = {}
+        self.complaints = self._backends.complaints
 
     def _reference(self, collection: str, name: str) -> Manifest:
         return {"id": f"{self._id}/{collection}/{name}"}
 
     def build(self) -> dict[str, list[Manifest]]:
         for ingress in self._cluster.ingresses:
-            self._ingress(ingress)
-        if not self._items["httpListeners"]:
-            listener = self._listener("", 80, "Http", {}, "")
-            self._basic(listener, _Backend("defaultaddresspool", "defaulthttpsetting"))
-        for index, rule in enumerate(self._items["requestRoutingRules"].values()):
-            rule["properties"]["priority"] = 19000 + 5 * index
-        return {name: list(items.values()) for name, items in self._items.items()}
+            self._upload(ingress)
+            for _, rule in _rules(ingress):
+                self._listen(ingress, rule)
+        if not self._listeners:
+            first = next((Annotations(item).text("waf-policy-for-path") for item in self._cluster.ingresses), None)
+            self._listeners[self._default_listener()] = _Config("Http", firewall=first or "")
+        for ingress in self._cluster.ingresses:
+            self._route(ingress)
+        self._maps = {key: found for key, found in self._maps.items() if key in self._listeners}
+        if not self._maps:
+            self._maps[self._default_listener()] = _PathMap()
+        return self._written()
 
-    def _ingress(self, ingress: Manifest) -> None:
-        options = _options(ingress)
-        annotated = options.get("appgw-ssl-certificate", "")
-        for rule in ingress["spec"].get("rules") or []:
-            host = rule.get("host", "")
-            paths = (rule.get("http") or {}).get("paths") or []
-            # The annotation counts only where no TLS Secret serves the host.
-            certificate = self._uploaded(ingress, host) or annotated
-            backends = [(path, self._backend(ingress, path["backend"], options, host)) for path in paths]
-            if certificate:
-                listener = self._listener(host, 443, "Https", options, certificate)
-                self._route(listener, backends, options)
-                if options.get("ssl-redirect") == "true":
-                    self._redirect(self._listener(host, 80, "Http", options, ""), listener)
-                    continue
-            else:
-                listener = self._listener(host, 80, "Http", options, "")
-                self._route(listener, backends, options)
+    # Listeners -------------------------------------------------------------------------------------------------------
 
-    def _uploaded(self, ingress: Manifest, host: str) -> str:
-        """The certificate that AGIC makes of the Ingress's TLS Secret for a host, or of the one for any host."""
+    def _default_listener(self) -> Listener:
+        public = any(entry["properties"].get("publicIPAddress") for entry in self._gateway["frontendIPConfigurations"])
+        return Listener(80, frontend="Public" if public else "Private")
+
+    @staticmethod
+    def _listener(ingress: Manifest, rule: Manifest, protocol: str) -> Listener:
+        options = Annotations(ingress)
+        port = options.number("override-frontend-port", 0) or 0
+        if not 0 < port < 65000:
+            port = 443 if protocol == "Https" else 80
+        hosts = [rule["host"]] if rule.get("host") else []
+        hosts += options.items("hostname-extension")
+        frontend = "Private" if options.flag("use-private-ip") else "Public"
+        return Listener(port, tuple(dict.fromkeys(hosts))[:5], frontend)
+
+    def _of_rule(self, ingress: Manifest, rule: Manifest) -> dict[Listener, _Config]:
+        """HTTPS with a certificate, HTTP without one or to redirect."""
+        options = Annotations(ingress)
+        # The annotation counts only where no TLS Secret serves the host.
+        certificate = self._secret_for(ingress, rule.get("host", "")) or options.text("appgw-ssl-certificate") or ""
+        redirect = options.flag("ssl-redirect")
+        found = {}
+        if certificate:
+            profile = options.text("appgw-ssl-profile") or ""
+            found[self._listener(ingress, rule, "Https")] = _Config("Https", certificate, profile, redirect=redirect)
+        if redirect or not certificate:
+            found[self._listener(ingress, rule, "Http")] = _Config("Http")
+        return found
+
+    def _listen(self, ingress: Manifest, rule: Manifest) -> None:
+        options = Annotations(ingress)
+        policy = options.text("waf-policy-for-path") or ""
+        priority = options.number("rule-priority")
+        for listener, config in self._of_rule(ingress, rule).items():
+            if policy and any(is_catch_all(path) for path in rule["http"]["paths"]):
+                config.firewall = policy
+            self._listeners[listener] = config
+            self._priorities[listener] = priority if priority is not None and 1 <= priority <= _LAST else None
+
+    def _secret_for(self, ingress: Manifest, host: str) -> str:
+        """The certificate of the Ingress's TLS Secret for a host, or of the one for any host."""
         namespace = ingress["metadata"]["namespace"]
         by_host: dict[str, str] = {}
         for entry in ingress["spec"].get("tls") or []:
@@ -169,177 +152,239 @@ class _Builder:
             if secret and (namespace, secret) in self._cluster.certificates:
                 by_host |= dict.fromkeys(entry.get("hosts") or [""], secret)
         secret = by_host.get(host, by_host.get("", ""))
-        if not secret:
-            return ""
-        name = certificate_name(namespace, secret)
-        data = {"data": self._cluster.certificates[namespace, secret], "password": PASSWORD}
-        self._add("sslCertificates", name, data)
-        return name
+        return certificate_name(namespace, secret) if secret else ""
 
-    def _backend(self, ingress: Manifest, backend: Manifest, options: dict[str, str], host: str) -> _Backend:
-        namespace, ingress_name = ingress["metadata"]["namespace"], ingress["metadata"]["name"]
-        service = backend["service"]["name"]
-        wanted = backend["service"].get("port") or {}
-        found = self._cluster.services.get((namespace, service))
-        if found is None:
-            return _Backend("defaultaddresspool", "defaulthttpsetting")
-        ports = found["spec"].get("ports") or []
-        port = next(
-            (
-                item
-                for item in ports
-                if (wanted.get("name") and item.get("name") == wanted["name"]) or item["port"] == wanted.get("number")
-            ),
-            None,
-        )
-        if port is None:
-            return _Backend("defaultaddresspool", "defaulthttpsetting")
-        number, target = port["port"], port.get("targetPort", port["port"])
-        target_number = target if isinstance(target, int) else port.get("resolved", number)
-        pool = f"pool-{namespace}-{service}-{number}-bp-{target_number}"
-        addresses = [{"ipAddress": address} for address in self._cluster.endpoints.get((namespace, service), [])]
-        self._add("backendAddressPools", pool, {"backendAddresses": addresses})
-        probe = f"pb-{namespace}-{service}-{number}-{ingress_name}"
-        self._probe(probe, options, host or "localhost", target_number)
-        name = f"bp-{namespace}-{service}-{number}-{target_number}-{ingress_name}"
-        settings = {
-            "port": target_number,
-            "protocol": _protocol(options),
-            "cookieBasedAffinity": "Enabled" if options.get("cookie-based-affinity") == "true" else "Disabled",
-            "requestTimeout": int(options.get("request-timeout", "30")),
-            "pickHostNameFromBackendAddress": False,
-            "probe": self._reference("probes", probe),
-        }
-        if options.get("connection-draining") == "true":
-            timeout = int(options.get("connection-draining-timeout", "30"))
-            settings["connectionDraining"] = {"enabled": True, "drainTimeoutInSec": timeout}
-        self._add("backendHttpSettingsCollection", name, settings)
-        return _Backend(pool, name)
+    def _upload(self, ingress: Manifest) -> None:
+        namespace = ingress["metadata"]["namespace"]
+        for entry in ingress["spec"].get("tls") or []:
+            secret = entry.get("secretName")
+            data = self._cluster.certificates.get((namespace, secret))
+            if data is not None:
+                self._certificates[certificate_name(namespace, secret)] = {"data": data, "password": PASSWORD}
+            elif secret:
+                text = f"Unable to find the secret associated to secretId: [{namespace}/{secret}]"
+                self.complaints.append(Complaint(ingress, "SecretNotFound", text))
 
-    def _probe(self, name: str, options: dict[str, str], host: str, port: int) -> None:
-        properties = {
-            "protocol": _protocol(options),
-            "host": options.get("health-probe-hostname", host),
-            "path": options.get("health-probe-path", "/"),
-            "interval": int(options.get("health-probe-interval", "30")),
-            "timeout": int(options.get("health-probe-timeout", "30")),
-            "unhealthyThreshold": int(options.get("health-probe-unhealthy-threshold", "3")),
-            "match": {"statusCodes": options.get("health-probe-status-codes", "200-399").split(",")},
-            "pickHostNameFromBackendHttpSettings": False,
-            "minServers": 0,
-        }
-        if "health-probe-port" in options:
-            properties["port"] = int(options["health-probe-port"])
-        self._add("probes", name, properties)
+    # Routing ---------------------------------------------------------------------------------------------------------
 
-    def _listener(self, host: str, port: int, protocol: str, options: dict[str, str], certificate: str) -> str:
-        self._add("frontendPorts", f"fp-{port}", {"port": port})
-        name = f"fl-{_digest(host, str(port))}"
-        properties: Manifest = {
-            "frontendIPConfiguration": {"id": self._frontend(options)["id"]},
-            "frontendPort": self._reference("frontendPorts", f"fp-{port}"),
-            "protocol": protocol,
-            "requireServerNameIndication": bool(host and certificate),
-        }
-        if host:
-            properties["hostNames"] = [host]
-        if certificate:
-            properties["sslCertificate"] = self._reference("sslCertificates", certificate)
-        self._add("httpListeners", name, properties)
-        return name
+    def _route(self, ingress: Manifest) -> None:
+        default = ingress["spec"].get("defaultBackend")
+        fallback = self._backends.add(ingress, default) if default else None
+        if fallback and not ingress["spec"].get("rules"):
+            # AGIC takes the default settings here, and so port 80.
+            self._maps[self._default_listener()] = _PathMap(Backend(fallback.named, SETTINGS))
+        for index, rule in _rules(ingress):
+            for listener, config in self._of_rule(ingress, rule).items():
+                self._fill(listener, config, ingress, (index, rule), fallback)
 
-    def _frontend(self, options: dict[str, str]) -> Manifest:
-        private = options.get("use-private-ip") == "true"
-        for entry in self._frontends:
-            if private != bool(entry["properties"].get("publicIPAddress")):
-                return entry
-        return self._frontends[0]
-
-    def _route(self, listener: str, backends: list[tuple[Manifest, _Backend]], options: dict[str, str]) -> None:
-        policy = options.get("waf-policy-for-path")
-        default = _Backend("defaultaddresspool", "defaulthttpsetting")
-        rules = []
-        for index, (path, backend) in enumerate(backends):
-            if path.get("path", "/") in ("/", "/*"):
+    def _fill(
+        self,
+        listener: Listener,
+        config: _Config,
+        ingress: Manifest,
+        numbered: tuple[int, Manifest],
+        default: Backend | None,
+    ) -> None:
+        """Add the paths of one rule to a listener's; of two rules for one path the first counts."""
+        into = self._maps.setdefault(listener, _PathMap())
+        index, rule = numbered
+        metadata, policy = ingress["metadata"], Annotations(ingress).text("waf-policy-for-path")
+        redirect, rewrite = self._redirect(ingress, listener, config), self._rewrite(ingress)
+        for number, path in enumerate(rule["http"]["paths"]):
+            backend = self._backends.add(ingress, path["backend"], listener.hosts, path.get("path", ""))
+            if is_catch_all(path):
                 default = backend
-                if policy:
-                    self._items["httpListeners"][listener]["properties"]["firewallPolicy"] = {"id": policy}
                 continue
-            properties: Manifest = {
-                "paths": _paths(path),
-                "backendAddressPool": self._reference("backendAddressPools", backend.pool),
-                "backendHttpSettings": self._reference("backendHttpSettingsCollection", backend.settings),
-            }
-            if policy:
+            target = _gateway_path(path)
+            properties: Manifest = {"paths": [target]}
+            if policy is not None:
                 properties["firewallPolicy"] = {"id": policy}
-            rules.append({"name": f"pr-{_digest(listener, path['path'])}-{index}", "properties": properties})
-        if not rules:
-            self._basic(listener, default)
-            return
-        map_name = listener.replace("fl-", "url-", 1)
-        path_map = self._add(
-            "urlPathMaps",
-            map_name,
-            {
-                "defaultBackendAddressPool": self._reference("backendAddressPools", default.pool),
-                "defaultBackendHttpSettings": self._reference("backendHttpSettingsCollection", default.settings),
-                "pathRules": [],
-            },
-        )
-        path_map["properties"]["pathRules"] += rules
-        self._rule(listener, {"ruleType": "PathBasedRouting", "urlPathMap": self._reference("urlPathMaps", map_name)})
+            if rewrite:
+                properties["rewriteRuleSet"] = rewrite
+            properties |= {"redirectConfiguration": redirect} if redirect else self._to(backend)
+            name = limited(f"pr-{metadata['namespace']}-{metadata['name']}-rule-{index}-path-{number}")
+            into.rules.setdefault(target, {"name": name, "properties": properties})
+        if redirect:
+            into.redirect = redirect
+        elif default:
+            into.rewrite = rewrite or into.rewrite
+            pool = default.pool if default.pool != POOL else into.default.pool
+            into.default = Backend(pool, default.settings)
 
-    def _basic(self, listener: str, backend: _Backend) -> None:
-        self._rule(
-            listener,
-            {
-                "ruleType": "Basic",
-                "backendAddressPool": self._reference("backendAddressPools", backend.pool),
-                "backendHttpSettings": self._reference("backendHttpSettingsCollection", backend.settings),
-            },
-        )
+    def _redirect(self, ingress: Manifest, listener: Listener, config: _Config) -> Manifest | None:
+        target = Listener(443, listener.hosts, listener.frontend)
+        if config.protocol != "Http" or not Annotations(ingress).flag("ssl-redirect"):
+            return None
+        there = self._listeners.get(target)
+        if there is None or there.protocol != "Https" or not there.redirect:
+            return None
+        return self._reference("redirectConfigurations", f"sslr-fl-{target.digest}")
 
-    def _redirect(self, listener: str, target: str) -> None:
-        name = f"sslr-{target}"
-        self._add(
-            "redirectConfigurations",
-            name,
-            {
+    def _rewrite(self, ingress: Manifest) -> Manifest | None:
+        options = Annotations(ingress)
+        given, custom = options.text("rewrite-rule-set"), options.text("rewrite-rule-set-custom-resource")
+        if bool(given) == bool(custom):
+            return None
+        return self._reference(REWRITES, given or f"{_OWN_REWRITE}{ingress['metadata']['namespace']}-{custom}")
+
+    def _to(self, backend: Backend) -> Manifest:
+        return {
+            "backendAddressPool": self._reference("backendAddressPools", backend.pool),
+            "backendHttpSettings": self._reference("backendHttpSettingsCollection", backend.settings),
+        }
+
+    # What is written -------------------------------------------------------------------------------------------------
+
+    def _written(self) -> dict[str, list[Manifest]]:
+        ports = self._ports()
+        listeners = {f"fl-{key.digest}": self._shown(key, config, ports) for key, config in self._listeners.items()}
+        redirects = {
+            f"sslr-fl-{key.digest}": {
                 "redirectType": "Permanent",
-                "targetListener": self._reference("httpListeners", target),
+                "targetListener": self._reference("httpListeners", f"fl-{key.digest}"),
                 "includePath": True,
                 "includeQueryString": True,
+            }
+            for key, config in self._listeners.items()
+            if config.protocol == "Https" and config.redirect
+        }
+        rules, maps = self._as_rules()
+        used = repr([rules, maps])
+        settings = _used(self._backends.settings, SETTINGS, used)
+        kept = {entry["name"]: entry["properties"] for entry in self._gateway.get("sslCertificates") or []}
+        found = {
+            "frontendPorts": {name: {"port": number} for number, name in ports.items()},
+            "backendAddressPools": _used(self._backends.pools, POOL, used),
+            "backendHttpSettingsCollection": settings,
+            "probes": {
+                name: probe
+                for name, probe in self._backends.probes.items()
+                if not name.startswith("defaultprobe-") or f"/{name}'" in repr(settings)
             },
+            "httpListeners": listeners,
+            "redirectConfigurations": redirects,
+            "requestRoutingRules": rules,
+            "urlPathMaps": maps,
+            "sslCertificates": kept | self._certificates,
+            REWRITES: self._rewrites(),
+        }
+        return {
+            name: [{"name": item, "properties": properties} for item, properties in sorted(entries.items())]
+            for name, entries in found.items()
+        }
+
+    def _ports(self) -> dict[int, str]:
+        """Number -> name; a port that the gateway has keeps its name."""
+        have = {entry["properties"]["port"]: entry["name"] for entry in self._gateway.get("frontendPorts") or []}
+        return {number: have.get(number, f"fp-{number}") for number in sorted({key.port for key in self._listeners})}
+
+    def _shown(self, key: Listener, config: _Config, ports: dict[int, str]) -> Manifest:
+        frontend = next(
+            entry
+            for entry in self._gateway["frontendIPConfigurations"]
+            if bool(entry["properties"].get("publicIPAddress")) is (key.frontend == "Public")
         )
-        redirect = self._reference("redirectConfigurations", name)
-        self._rule(listener, {"ruleType": "Basic", "redirectConfiguration": redirect})
+        made: Manifest = {
+            "frontendIPConfiguration": {"id": frontend["id"]},
+            "frontendPort": self._reference("frontendPorts", ports[key.port]),
+            "protocol": config.protocol,
+            "hostNames": list(key.hosts),
+            "requireServerNameIndication": False,
+        }
+        if config.certificate:
+            made["sslCertificate"] = self._reference("sslCertificates", config.certificate)
+        if config.profile:
+            made["sslProfile"] = self._reference("sslProfiles", config.profile)
+        if config.firewall:
+            made["firewallPolicy"] = {"id": config.firewall}
+        return made
 
-    def _rule(self, listener: str, properties: Manifest) -> None:
-        name = listener.replace("fl-", "rr-", 1)
-        self._add(
-            "requestRoutingRules", name, {"httpListener": self._reference("httpListeners", listener), **properties}
-        )
+    def _as_rules(self) -> tuple[dict[str, Manifest], dict[str, Manifest]]:
+        """Request routing rules with their priorities, and the path maps of those that have paths."""
+        rules, maps = {}, {}
+        taken = {priority for priority in self._priorities.values() if priority}
+        for key in sorted(self._maps, key=lambda item: item.digest):
+            found = self._maps[key]
+            rule: Manifest = {"httpListener": self._reference("httpListeners", f"fl-{key.digest}")}
+            to = {"redirectConfiguration": found.redirect} if found.redirect else self._to(found.default)
+            if found.rules:
+                name = f"url-{key.digest}"
+                maps[name] = {f"default{part[0].upper()}{part[1:]}": value for part, value in to.items()}
+                maps[name] |= {"defaultRewriteRuleSet": found.rewrite} if found.rewrite else {}
+                maps[name]["pathRules"] = list(found.rules.values())
+                rule |= {"ruleType": "PathBasedRouting", "urlPathMap": self._reference("urlPathMaps", name)}
+            else:
+                rule |= {"ruleType": "Basic", **to} | ({"rewriteRuleSet": found.rewrite} if found.rewrite else {})
+            priority = self._priorities.get(key)
+            if priority is None:
+                priority = _WITH_HOSTS if key.hosts else _WITHOUT_HOSTS
+                while priority in taken and priority < _LAST:
+                    priority += _STEP
+                taken.add(priority)
+            rules[f"rr-{key.digest}"] = {**rule, "priority": priority}
+        return rules, maps
+
+    def _rewrites(self) -> dict[str, Manifest]:
+        """Rewrite rule sets of others, and those of the custom resources that Ingress objects name."""
+        found = {
+            entry["name"]: entry["properties"]
+            for entry in self._gateway.get(REWRITES) or []
+            if not entry["name"].startswith(_OWN_REWRITE)
+        }
+        for (namespace, name), item in self._cluster.rewrites.items():
+            rules = (item.get("spec") or {}).get("rewriteRules") or []
+            found[f"{_OWN_REWRITE}{namespace}-{name}"] = {"rewriteRules": [_rewrite_rule(rule) for rule in rules]}
+        return found
 
 
-def build(gateway: Manifest, cluster: Cluster) -> dict[str, list[Manifest]]:
-    """The collections of MANAGED for a gateway (as ARM shows it) and the Ingress objects of AGIC's class.
+def _rewrite_rule(rule: Manifest) -> Manifest:
+    actions = rule.get("actions") or {}
+    made: Manifest = {
+        side: [
+            {"headerName": item.get("headerName", ""), "headerValue": item.get("headerValue", "")}
+            for item in actions.get(side) or []
+        ]
+        for side in ("requestHeaderConfigurations", "responseHeaderConfigurations")
+    }
+    if url := actions.get("urlConfiguration"):
+        made["urlConfiguration"] = {
+            "modifiedPath": url.get("modifiedPath", ""),
+            "modifiedQueryString": url.get("modifiedQueryString", ""),
+            "reroute": url.get("reroute", False),
+        }
+    conditions = [
+        {
+            "ignoreCase": item.get("ignoreCase", False),
+            "negate": item.get("negate", False),
+            "variable": item.get("variable", ""),
+            "pattern": item.get("pattern", ""),
+        }
+        for item in rule.get("conditions") or []
+    ]
+    return {
+        "name": rule.get("name", ""),
+        "ruleSequence": rule.get("ruleSequence", 0),
+        "conditions": conditions,
+        "actionSet": made,
+    }
+
+
+def _used(entries: dict[str, Manifest], default: str, where: str) -> dict[str, Manifest]:
+    """The entries without a default one that nothing refers to."""
+    return {name: entry for name, entry in entries.items() if name != default or f"/{default}'" in where}
+
+
+def build(gateway: Manifest, cluster: Cluster) -> tuple[dict[str, list[Manifest]], list[Complaint]]:
+    """The collections of MANAGED for a gateway (as ARM shows it) and AGIC's Ingress objects, and the events on these.
 
     With no Ingress the gateway gets a default listener and rule, as it cannot exist without.
     """
-    return _Builder(gateway, cluster).build()
+    builder = _Builder(gateway, cluster)
+    collections = builder.build()
+    return collections, _once(builder.complaints)
 
 
-def _protocol(options: dict[str, str]) -> str:
-    return "Https" if options.get("backend-protocol", "http").lower() == "https" else "Http"
-
-
-def _paths(path: Manifest) -> list[str]:
-    text = path["path"]
-    if path.get("pathType") == "Prefix" and not text.endswith("*"):
-        base = text.rstrip("/")
-        return [base, f"{base}/*"]
-    return [text]
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.md5("|".join(parts).encode(), usedforsecurity=False).hexdigest()
+def _once(complaints: list[Complaint]) -> list[Complaint]:
+    """Each event once for each Ingress."""
+    seen = {(str(item.ingress["metadata"]), item.reason, item.message): item for item in complaints}
+    return list(seen.values())

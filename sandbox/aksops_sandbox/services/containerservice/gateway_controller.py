@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import threading
+import time
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,8 +24,11 @@ from aksops_sandbox.engines.kubernetes import Client, KubernetesError
 from aksops_sandbox.engines.kubernetes.client import path
 from aksops_sandbox.http.message import Request, Response
 
-from . import addons, gateway_config
+from . import addons, gateway_cluster, gateway_config
 from .events import warn
+from .gateway_annotations import Annotations
+from .gateway_cluster import Cluster, Complaint, Key
+from .gateway_complaints import complaints
 
 if TYPE_CHECKING:
     from aksops_sandbox.sandbox import Sandbox
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 ADDON = "ingressApplicationGateway"
 VERSION = "1.9.4"
 _API = "2025-01-01"
+_REWRITES = "appgw.ingress.azure.io/v1beta1"
 _ARM = "https://management.azure.com"
 _JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
 _ASSIGN = "Microsoft.ManagedIdentity/userAssignedIdentities/*/assign/action"
@@ -53,6 +59,7 @@ class GatewayController:
         self._client = client
         self._ended = threading.Event()
         self._applied = ""
+        self._again = math.inf
         self._uploaded = "[]"
         self._bundles: dict[tuple[str, str], tuple[str, str]] = {}
         self._thread = threading.Thread(target=self._run, name="application gateway controller", daemon=True)
@@ -87,16 +94,18 @@ class GatewayController:
             return
         wanted = self._read_cluster()
         digest = hashlib.sha256(f"{gateway_id} {wanted!r}".encode()).hexdigest()
-        if digest == self._applied:
+        if digest == self._applied and time.monotonic() < self._again:
             return
         identity = profile["identity"]
         gateway = self._ask(identity, "GET", gateway_id)
-        complaints = gateway_config.complaints(gateway, wanted)
-        for complaint in complaints:
+        ignored = complaints(gateway, wanted)
+        left_out = [complaint.ingress for complaint in ignored]
+        wanted.ingresses = [ingress for ingress in wanted.ingresses if ingress not in left_out]
+        collections, events = gateway_config.build(gateway, wanted)
+        for complaint in [*ignored, *events]:
             self._complain_of(complaint)
-        ignored = [complaint.ingress for complaint in complaints if complaint.ignored]
-        wanted.ingresses = [ingress for ingress in wanted.ingresses if ingress not in ignored]
-        collections = gateway_config.build(gateway, wanted)
+        for complaint in ignored:
+            self._complain(complaint.message, complaint.reason)
         uploaded = repr(sorted(wanted.certificates.items()))
         if self._differs(gateway["properties"], collections) or uploaded != self._uploaded:
             self._check_links(identity, gateway)
@@ -112,29 +121,32 @@ class GatewayController:
             self._ask(identity, "PUT", gateway_id, gateway)
         self._publish(gateway, wanted.ingresses)
         self._uploaded = uploaded
-        if not complaints:
-            self._applied = digest
+        self._applied = digest
+        # What an ignored Ingress waits for comes to the gateway, not to the cluster.
+        self._again = time.monotonic() + _AFTER_FAILURE if ignored else math.inf
 
-    def _read_cluster(self) -> gateway_config.Cluster:
+    def _read_cluster(self) -> Cluster:
         ingresses = [
             _plain(item)
             for item in self._client.list("/apis/networking.k8s.io/v1/ingresses")
-            if gateway_config.is_ours(item) and not item["metadata"].get("deletionTimestamp")
+            if gateway_cluster.is_ours(item) and not item["metadata"].get("deletionTimestamp")
         ]
-        found = gateway_config.Cluster(sorted(ingresses, key=lambda item: str(item["metadata"])))
+        found = Cluster(sorted(ingresses, key=lambda item: (item["metadata"]["namespace"], item["metadata"]["name"])))
         for ingress in ingresses:
             namespace = ingress["metadata"]["namespace"]
             for entry in ingress["spec"].get("tls") or []:
                 if entry.get("secretName"):
                     self._read_certificate(found, namespace, entry["secretName"])
-            for rule in ingress["spec"].get("rules") or []:
-                for entry in (rule.get("http") or {}).get("paths") or []:
-                    name = entry["backend"]["service"]["name"]
-                    if (namespace, name) not in found.services:
-                        self._read_service(found, namespace, name)
+            named = [backend["service"] for backend in gateway_cluster.backends(ingress) if "service" in backend]
+            for key in {(namespace, service["name"]) for service in named} - set(found.services):
+                self._read_service(found, key)
+            rewrite = Annotations(ingress).text("rewrite-rule-set-custom-resource")
+            if rewrite:
+                item = self._client.get(path(_REWRITES, "azureapplicationgatewayrewrites", namespace, rewrite))
+                found.rewrites |= {(namespace, rewrite): {"spec": item.get("spec") or {}}} if item else {}
         return found
 
-    def _read_certificate(self, found: gateway_config.Cluster, namespace: str, name: str) -> None:
+    def _read_certificate(self, found: Cluster, namespace: str, name: str) -> None:
         """The PFX of a TLS Secret; none where there is no such Secret or its content is no key and certificate."""
         data = (self._client.get(path("v1", "secrets", namespace, name)) or {}).get("data") or {}
         try:
@@ -150,25 +162,20 @@ class GatewayController:
             self._bundles[namespace, name] = (digest, base64.b64encode(bundle).decode())
         found.certificates[namespace, name] = self._bundles[namespace, name][1]
 
-    def _read_service(self, found: gateway_config.Cluster, namespace: str, name: str) -> None:
+    def _read_service(self, found: Cluster, key: Key) -> None:
+        namespace, name = key
         service = self._client.get(path("v1", "services", namespace, name))
         if service is None:
             return
-        ports = service["spec"].get("ports") or []
-        addresses = []
-        slices = self._client.list(
-            path("discovery.k8s.io/v1", "endpointslices", namespace), labelSelector=f"kubernetes.io/service-name={name}"
-        )
-        for item in slices:
-            for port in ports:
-                for resolved in item.get("ports") or []:
-                    if resolved.get("name", "") == port.get("name", ""):
-                        port["resolved"] = resolved["port"]
-            for endpoint in item.get("endpoints") or []:
-                if (endpoint.get("conditions") or {}).get("ready"):
-                    addresses += endpoint["addresses"]
-        found.services[(namespace, name)] = {"spec": {"ports": ports}}
-        found.endpoints[(namespace, name)] = sorted(addresses)
+        spec = service["spec"]
+        found.services[key] = {"spec": {"ports": spec.get("ports") or []}}
+        endpoints = self._client.get(path("v1", "endpoints", namespace, name))
+        if endpoints is not None:
+            found.endpoints[key] = [_addresses(subset) for subset in endpoints.get("subsets") or []]
+        if spec.get("selector"):
+            selector = ",".join(f"{label}={value}" for label, value in sorted(spec["selector"].items()))
+            for pod in self._client.list(path("v1", "pods", namespace), labelSelector=selector, limit="1"):
+                found.probed[key] = {"spec": {"containers": [_probed(item) for item in pod["spec"]["containers"]]}}
 
     @staticmethod
     def _differs(properties: dict[str, Any], collections: dict[str, list[dict[str, Any]]]) -> bool:
@@ -222,9 +229,7 @@ class GatewayController:
         """Write the gateway's address into the status of each Ingress."""
         for ingress in ingresses:
             metadata = ingress["metadata"]
-            annotations = metadata.get("annotations") or {}
-            private = annotations.get("appgw.ingress.kubernetes.io/use-private-ip") == "true"
-            address = self._address(gateway, private)
+            address = self._address(gateway, Annotations(ingress).flag("use-private-ip"))
             if address:
                 target = path("networking.k8s.io/v1", "ingresses", metadata["namespace"], metadata["name"])
                 change = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
@@ -241,11 +246,10 @@ class GatewayController:
                 return str(found.properties.get("ipAddress") or "") if found else ""
         return ""
 
-    def _complain_of(self, complaint: gateway_config.Complaint) -> None:
-        """An Event on the Ingress and one on AGIC's pod."""
+    def _complain_of(self, complaint: Complaint) -> None:
+        """An Event on the Ingress."""
         source = "azure/application-gateway"
         warn(self._client, {**complaint.ingress, "kind": "Ingress"}, complaint.reason, complaint.message, source)
-        self._complain(complaint.message, complaint.reason)
 
     def _complain(self, message: str, reason: str = "FailedApplyingAppGwConfig") -> None:
         """An Event on AGIC's pod, as AGIC writes it."""
@@ -259,6 +263,19 @@ def _plain(ingress: dict[str, Any]) -> dict[str, Any]:
     metadata = ingress["metadata"]
     kept = {key: metadata[key] for key in ("name", "namespace", "uid", "annotations") if key in metadata}
     return {"metadata": kept, "spec": ingress["spec"]}
+
+
+def _addresses(subset: dict[str, Any]) -> dict[str, Any]:
+    """A subset of Endpoints without what changes by itself."""
+    kept = {name: subset[name] for name in ("ports",) if name in subset}
+    for name in ("addresses", "notReadyAddresses"):
+        kept[name] = sorted(({"ip": item["ip"]} for item in subset.get(name) or []), key=lambda item: item["ip"])
+    return kept
+
+
+def _probed(container: dict[str, Any]) -> dict[str, Any]:
+    """What of a container counts for the gateway's probe."""
+    return {name: container[name] for name in ("ports", "readinessProbe", "livenessProbe") if name in container}
 
 
 def _bare(entries: list[dict[str, Any]]) -> list[Any]:

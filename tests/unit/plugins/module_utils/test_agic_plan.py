@@ -107,6 +107,19 @@ def test_health_names_what_is_not_well():
     assert lines == ["pool shop: 10.0.0.2 is Unhealthy: HTTP 404 from probe", "pool empty has no server"]
 
 
+def test_a_service_without_a_pod_is_named_by_its_settings():
+    # AGIC sends such a rule to its default pool, which alone says nothing.
+    entry = pool("defaultaddresspool")
+    entry["backendHttpSettingsCollection"] = [
+        {"backendHttpSettings": {"id": f"x/{name}"}, "servers": []}
+        for name in ("defaulthttpsetting", "bp-shop-web-80-80-web")
+    ]
+    assert plan.health({"backendAddressPools": [pool("shop", ("10.0.0.1", "Healthy", "")), entry]}) == (
+        {"Healthy": 1},
+        ["the service behind bp-shop-web-80-80-web has no server: no pod of it has an address"],
+    )
+
+
 def secret(name):
     return f"https://kv-shop.vault.azure.net/secrets/{name}"
 
