@@ -4,16 +4,7 @@
 
 from __future__ import annotations
 
-
-class ModuleDocFragment:
-    """Option of C(module_utils/_kubernetes.py)."""
-
-    DOCUMENTATION = r"""
-options:
-  kubernetes:
-    description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
-    type: dict
-    required: true
+_SUBOPTIONS = """
     suboptions:
       host:
         description: Address of the API server.
@@ -27,3 +18,23 @@ options:
         type: str
         required: true
 """
+
+
+class ModuleDocFragment:
+    """Option of C(module_utils/_kubernetes.py)."""
+
+    DOCUMENTATION = f"""
+options:
+  kubernetes:
+    description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
+    type: dict
+    required: true{_SUBOPTIONS}"""
+
+    #: For modules that work without it, and then do not wait for the workloads in the cluster.
+    WORKLOADS = f"""
+options:
+  kubernetes:
+    description:
+      - The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
+      - With it the module also waits for the workloads of the features that the task names.
+    type: dict{_SUBOPTIONS}"""

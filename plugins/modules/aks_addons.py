@@ -114,26 +114,10 @@ options:
         description: Resource ids of DNS zones that the add-on may write to.
         type: list
         elements: str
-  kubernetes:
-    description:
-      - The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
-      - With it the module also waits for the workloads of the features that are enabled here.
-    type: dict
-    suboptions:
-      host:
-        description: Address of the API server.
-        type: str
-        required: true
-      ca_path:
-        description: File with the CA certificates of the API server.
-        type: path
-      token:
-        description: Bearer token.
-        type: str
-        required: true
 extends_documentation_fragment:
   - aksops.platform.aks_cluster
   - aksops.platform.azure_auth
+  - aksops.platform.kubernetes.workloads
   - aksops.platform.wait
   - aksops.platform.attributes
   - aksops.platform.attributes.action_group

@@ -13,23 +13,8 @@ description:
   - Returns the state of every add-on and feature that M(aksops.platform.aks_addons) can set.
   - Can wait for the workloads that AKS deploys for them, and name those that do not become ready.
 options:
-  kubernetes:
-    description: The cluster's API server, as M(aksops.platform.aks_credentials) returns it. For O(wait_for).
-    type: dict
-    suboptions:
-      host:
-        description: Address of the API server.
-        type: str
-        required: true
-      ca_path:
-        description: File with the CA certificates of the API server.
-        type: path
-      token:
-        description: Bearer token.
-        type: str
-        required: true
   wait_for:
-    description: Features whose workloads in the cluster are to be ready before the module returns.
+    description: Features whose workloads in the cluster are to be ready before the module returns. Needs O(kubernetes).
     type: list
     elements: str
     choices: [azure_policy, ingress_application_gateway, keyvault_secrets_provider, managed_prometheus, oms_agent]
@@ -45,6 +30,7 @@ options:
 extends_documentation_fragment:
   - aksops.platform.aks_cluster
   - aksops.platform.azure_auth
+  - aksops.platform.kubernetes.workloads
   - aksops.platform.attributes.info
   - aksops.platform.attributes.action_group
 author:
