@@ -25,6 +25,8 @@ WINDOW_SECONDS = 10
 VAULT_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]")
 OBJECT_NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 OBJECT_TYPES = ("secret", "key", "cert")
+#: What Entra or the vault answered, in an event's text.
+SAID = re.compile(r'"(?:error_description|message)":\s*"((?:[^"\\]|\\.)*)')
 
 Class = t.Mapping[str, t.Any]
 
@@ -271,22 +273,33 @@ def class_problems(
         for entry in statuses
         if (entry.get("status") or {}).get("secretProviderClassName") == name
     }
-    failures = _last(events, "FailedMount")
+    failures, stuck = _last(events, "FailedMount"), _last(events, "MountRotationFailed")
     for pod in mounting:
         status = by_pod.get(pod)
         if status is None or not status.get("mounted"):
             why = failures.get(pod) or "the driver has not reported on it yet"
-            lines.append(f"{label}: pod {pod} has not mounted it: {' '.join(why.split())[:400]}")
+            lines.append(f"{label}: pod {pod} has not mounted it: {_short(why)}")
             continue
-        lines += _stale(label, pod, status, wanted, newest or {})
+        stale = _stale(label, pod, status, wanted, newest or {})
+        lines += stale
+        if stale and pod in stuck:
+            lines.append(f"{label}: pod {pod} cannot be brought up to date: {_short(stuck[pod])}")
     if secrets is not None and any((by_pod.get(pod) or {}).get("mounted") for pod in mounting):
         refused = _last(events, "FailedToCreateSecret")
         for name in synced_secrets(manifest):
             if name not in secrets:
                 why = next((text for pod, text in refused.items() if pod in mounting and name in text), "")
-                reason = ": " + " ".join(why.split())[:400] if why else ""
+                reason = f": {_short(why)}" if why else ""
                 lines.append(f"{label}: the Secret {name} is not there, though pods mount the class{reason}")
     return len(mounting), lines
+
+
+def _short(text: str) -> str:
+    """Return what an event of the driver says, without what it says of itself before, in one line."""
+    inner = text.rpartition("failed to mount objects, error: ")[2]
+    if said := SAID.search(inner):
+        inner = f"{inner.splitlines()[0]} {said.group(1)}"
+    return " ".join(inner.split())[:400]
 
 
 def _last(events: t.Sequence[dict[str, t.Any]], reason: str) -> dict[str, str]:

@@ -253,6 +253,21 @@ def test_a_pod_starts_once_its_identity_may_read_the_vault(cluster, tmp_path):
     eventually(lambda: mounted() == {"secret/password": second["id"].rsplit("/", 1)[-1]})
     synced = cluster.json(tmp_path, "get", "secret", "shop-synced")
     assert base64.b64decode(synced["data"]["password"]) == b"rotated"
+    (owner,) = synced["metadata"]["ownerReferences"]
+    assert owner["kind"] == "SecretProviderClassPodStatus"
+
+    def reasons():
+        items = cluster.json(tmp_path, "get", "events", "--field-selector", "involvedObject.name=shop")["items"]
+        return {item["reason"]: item for item in items}
+
+    assert reasons()["MountRotationComplete"]["source"]["component"] == "csi-secrets-store-rotation"
+    client.bearer(
+        "PATCH", second["id"] + "?api-version=7.6", {"attributes": {"enabled": False}}, "https://vault.azure.net"
+    )
+    failed = eventually(lambda: reasons().get("MountRotationFailed"))
+    assert "provider mount err" in failed["message"]
+    assert "objectName:password" in failed["message"]
+    assert pod()["status"]["phase"] == "Running"
 
 
 INGRESS = """
@@ -366,14 +381,12 @@ def test_agic_writes_the_gateway_once_its_identity_may(cluster, tmp_path):
     assert pools["pool-default-web-http-bp-8080"] == [{"ipAddress": pod}]
     assert shown["tags"]["managed-by-k8s-ingress"]
     assert cluster.kubectl(tmp_path, "delete", "-f", "-", stdin=INGRESS)[0] == 0
-    names = eventually(
-        lambda: (
-            (found := client.arm("GET", gateway, "2025-01-01").json["properties"]["backendAddressPools"])
-            and len(found) == 1
-            and found
-        )
-    )
-    assert names[0]["name"] == "defaultaddresspool"
+
+    def names():
+        parts = client.arm("GET", gateway, "2025-01-01").json["properties"]
+        return [pool["name"] for pool in parts["backendAddressPools"]]
+
+    eventually(lambda: names() == ["defaultaddresspool"])
 
 
 def listening(pid):

@@ -209,20 +209,6 @@ def test_intervals(text, expected):
     assert addons.seconds(text) == expected
 
 
-def test_the_objects_of_a_class_are_yaml_in_yaml():
-    text = (
-        "array:\n  - |\n    objectName: password\n    objectType: secret\n"
-        "  - |\n    objectName: tls\n    objectVersion: 1\n"
-    )
-    assert secrets_store.objects(text) == [
-        {"objectName": "password", "objectType": "secret"},
-        {"objectName": "tls", "objectVersion": "1"},
-    ]
-    assert secrets_store.objects("") == []
-    with pytest.raises(secrets_store.MountError, match="objects"):
-        secrets_store.objects("array: [just text]")
-
-
 def a_pod(**change):
     spec = {"nodeName": "n", "volumes": [{"name": "s", "csi": {"driver": secrets_store.DRIVER}}, {"name": "t"}]}
     return {"metadata": {"name": "p", **change.pop("metadata", {})}, "spec": {**spec, **change}}

@@ -7,6 +7,7 @@ import base64
 import pytest
 from aksops_sandbox.azure.errors import AzureError
 from aksops_sandbox.services.containerservice import vault_files
+from aksops_sandbox.services.containerservice.vault_objects import VaultObject
 from aksops_sandbox.services.keyvault.certificates import PEM, PFX, CertificateSpace, render
 from aksops_sandbox.services.keyvault.keys import KeySpace
 from aksops_sandbox.services.keyvault.keys import render as render_key
@@ -38,26 +39,31 @@ class Vault:
 @pytest.mark.parametrize("content_type", [PEM, PFX])
 def test_a_certificate_as_secret_holds_key_and_certificate_and_splits_into_a_tls_secret(content_type):
     certificate, secret = Vault().certificate(content_type)
-    file = vault_files.content("secret", secret, {})
+    file = vault_files.content(VaultObject(kind="secret"), secret)
     crt = vault_files.secret_value(vault_files.TLS, "tls.crt", file)
     key = vault_files.secret_value(vault_files.TLS, "tls.key", file)
     assert b"PRIVATE KEY" not in crt
     public = x509.load_pem_x509_certificate(crt).public_key()
     assert serialization.load_pem_private_key(key, None).public_key() == public
-    assert vault_files.content("cert", certificate, {}).strip() == crt.strip()
+    assert vault_files.content(VaultObject(kind="cert"), certificate).strip() == crt.strip()
     assert vault_files.secret_value("Opaque", "tls.key", file) == file
 
 
 def test_a_tls_secret_of_the_bare_certificate_has_no_key():
     certificate, _ = Vault().certificate(PEM)
-    file = vault_files.content("cert", certificate, {})
-    with pytest.raises(vault_files.ContentError, match=r"failed to get tls\.key"):
+    file = vault_files.content(VaultObject(kind="cert"), certificate)
+    with pytest.raises(vault_files.ContentError, match="pkcs12: error reading P12 data"):
         vault_files.secret_value(vault_files.TLS, "tls.key", file)
+    with pytest.raises(vault_files.ContentError, match=r"key 'cert' is not supported"):
+        vault_files.secret_value(vault_files.TLS, "cert", file)
 
 
 def test_an_archive_stays_one_where_the_class_asks_for_it():
     _, secret = Vault().certificate(PFX)
-    assert vault_files.content("secret", secret, {"objectFormat": "pfx"}) == base64.b64decode(secret["value"])
+    assert vault_files.content(VaultObject(kind="secret", format="pfx"), secret) == secret["value"].encode()
+    archive = vault_files.content(VaultObject(kind="secret", format="PFX", encoding="base64"), secret)
+    assert archive == base64.b64decode(secret["value"])
+    assert vault_files.secret_value(vault_files.TLS, "tls.key", archive).startswith(b"-----BEGIN RSA PRIVATE KEY")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,7 @@ def test_an_archive_stays_one_where_the_class_asks_for_it():
 def test_a_key_is_mounted_as_its_public_part(body, kind):
     vault = Vault()
     answer = render_key(HOST, vault.keys.create("sign", body), Policy())
-    file = vault_files.content("key", answer, {})
+    file = vault_files.content(VaultObject(kind="key"), answer)
     assert isinstance(serialization.load_pem_public_key(file), kind)
 
 
@@ -76,7 +82,7 @@ def test_a_certificates_key_is_that_of_the_certificate():
     answer = render_key(HOST, vault.keys.get("tls"), Policy())
     assert answer["managed"]
     assert answer["key"]["kid"] == certificate["kid"]
-    public = serialization.load_pem_public_key(vault_files.content("key", answer, {}))
+    public = serialization.load_pem_public_key(vault_files.content(VaultObject(kind="key"), answer))
     assert public == x509.load_der_x509_certificate(base64.b64decode(certificate["cer"])).public_key()
 
 
@@ -101,10 +107,10 @@ def test_a_deleted_key_keeps_its_name_until_it_is_purged():
     ("value", "encoding", "expected"), [("cGw=", "base64", b"pl"), ("706c", "hex", b"pl"), ("pl", "", b"pl")]
 )
 def test_encodings(value, encoding, expected):
-    assert vault_files.content("secret", {"value": value}, {"objectEncoding": encoding}) == expected
+    assert vault_files.content(VaultObject(kind="secret", encoding=encoding), {"value": value}) == expected
 
 
 @pytest.mark.parametrize("encoding", ["base64", "hex", "rot13"])
 def test_a_value_that_is_not_in_its_encoding_is_refused(encoding):
     with pytest.raises(vault_files.ContentError):
-        vault_files.content("secret", {"value": "###"}, {"objectEncoding": encoding})
+        vault_files.content(VaultObject(kind="secret", encoding=encoding), {"value": "###"})

@@ -21,15 +21,17 @@ from .clusters import CLUSTER, ManagedCluster
 from .fleet import ISSUER_HOST, Fleet, issuer
 from .gateway_controller import GatewayController
 from .image_pulls import ImagePulls
+from .load_balancers import LoadBalancers
 from .pools import AgentPool, MaintenanceConfiguration, Namespace
 from .secrets_store import SecretsStore
+from .volumes import Volumes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aksops_sandbox.sandbox import Sandbox
 
-Player = ImagePulls | SecretsStore | GatewayController | PolicyAgent
+Player = ImagePulls | SecretsStore | GatewayController | LoadBalancers | Volumes | PolicyAgent
 
 _MINOR = ".".join(KUBERNETES_VERSION.split(".")[:2])
 _ID = r"(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ContainerService/managedClusters/[^/]+"
@@ -103,6 +105,8 @@ class ContainerService(Service):
                     ImagePulls(ctx, cluster.id, client),
                     SecretsStore(ctx, cluster.id, client),
                     GatewayController(ctx, cluster.id, client),
+                    LoadBalancers(ctx, cluster.id, client),
+                    Volumes(ctx, cluster.id, client),
                     agent,
                 ]
                 self._players[cluster.id.lower()] = players

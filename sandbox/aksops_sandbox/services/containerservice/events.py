@@ -12,6 +12,11 @@ from aksops_sandbox.engines.kubernetes.client import path
 
 def warn(client: Client, item: dict[str, Any], reason: str, message: str, component: str) -> None:
     """Record a Warning on a pod, or on an object that says its kind."""
+    record(client, item, ("Warning", reason), message, component)
+
+
+def record(client: Client, item: dict[str, Any], what: tuple[str, str], message: str, component: str) -> None:
+    """Record an event. what: its type and its reason."""
     metadata = item["metadata"]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     mark = hashlib.sha256(f"{metadata['uid']}|{message}".encode()).hexdigest()[:16]
@@ -34,8 +39,8 @@ def warn(client: Client, item: dict[str, Any], reason: str, message: str, compon
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],
             },
-            "type": "Warning",
-            "reason": reason,
+            "type": what[0],
+            "reason": what[1],
             "message": message[:1024],
             "source": {"component": component, "host": item["spec"].get("nodeName", "")},
             "firstTimestamp": now,

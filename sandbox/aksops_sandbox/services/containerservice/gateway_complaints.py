@@ -46,11 +46,11 @@ def _reasons(gateway: Manifest, ingress: Manifest) -> Iterator[tuple[str, str]]:
             "annotation"
         )
         yield "RedirectWithNoTLS", text
-    if certificate is not None and (text := lacks("sslCertificates", "ssl certificate", certificate)):
-        yield "NoPreInstalledSslCertificate", text
+    if certificate is not None and (missing := lacks("sslCertificates", "ssl certificate", certificate)):
+        yield "NoPreInstalledSslCertificate", missing
     profile = options.text("appgw-ssl-profile")
-    if profile is not None and (text := lacks("sslProfiles", "ssl profile", profile)):
-        yield "NoPreInstalledSslProfile", text
+    if profile is not None and (missing := lacks("sslProfiles", "ssl profile", profile)):
+        yield "NoPreInstalledSslProfile", missing
     for root in (options.text("appgw-trusted-root-certificate") or "").split(","):
-        if root and (text := lacks("trustedRootCertificates", "root certificate", root)):
-            yield "NoPreInstalledRootCertificate", text
+        if root and (missing := lacks("trustedRootCertificates", "root certificate", root)):
+            yield "NoPreInstalledRootCertificate", missing

@@ -11,47 +11,64 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from .vault_objects import VaultObject
+
 _CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _PEM, _SUBJECT = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 TLS = "kubernetes.io/tls"
+_PFX = "application/x-pkcs12"
+_CERTIFICATES = ("application/x-pem-file", _PFX)
 
 
 class ContentError(Exception):
     """An object cannot be written as it is asked for; the message is the provider's."""
 
 
-def content(kind: str, answer: dict[str, Any], entry: dict[str, str]) -> bytes:
-    """The file of one object.
-
-    Args:
-        kind: secret, key or cert.
-        answer: what the vault answered.
-        entry: the object in the SecretProviderClass; objectFormat and objectEncoding count for secrets.
-    """
-    if kind == "cert":
+def content(item: VaultObject, answer: dict[str, Any]) -> bytes:
+    """The file of one object, of what the vault answered; its format and encoding count for secrets."""
+    if item.kind == "cert":
         certificate = x509.load_der_x509_certificate(base64.b64decode(answer["cer"]))
         return certificate.public_bytes(_PEM)
-    if kind == "key":
+    if item.kind == "key":
         return _public(answer["key"]).public_bytes(_PEM, _SUBJECT)
     value = str(answer.get("value") or "")
-    if answer.get("kid") and answer.get("contentType") == "application/x-pkcs12":
-        # The secret of a certificate: PEM unless the class wants the archive itself.
-        return base64.b64decode(value) if entry.get("objectFormat", "pem").lower() == "pfx" else _unpacked(value)
-    return _decoded(value, entry.get("objectEncoding") or "utf-8")
+    if answer.get("kid"):
+        # The secret of a certificate: PEM unless the class wants the archive as it is, which is in base64.
+        kind = str(answer.get("contentType") or "")
+        if kind not in _CERTIFICATES:
+            raise ContentError(f"failed to get certificate. unknown content type '{kind}'")
+        if kind == _PFX and item.format.lower() != "pfx":
+            return _unpacked(_decoded(value, "base64"))
+    return _decoded(value, item.encoding.lower() or "utf-8")
 
 
 def secret_value(secret_type: str, key: str, file: bytes) -> bytes:
     """The value of one key of a synced Secret: in one of type TLS the part that the key is for."""
-    if secret_type != TLS or key not in ("tls.crt", "tls.key"):
+    if secret_type != TLS:
         return file
+    if key not in ("tls.crt", "tls.key"):
+        raise ContentError(f"key '{key}' is not supported. Only 'tls.key' and 'tls.crt' are supported")
+    found = _part(key, file) or _part(key, _unpacked(file))
+    return b"\n".join(block.rstrip() for block in found) + b"\n"
+
+
+def _part(key: str, file: bytes) -> list[bytes]:
+    """The PEM blocks for a key of a Secret of type TLS."""
     blocks = [block + b"-----END" + end for block, end in _blocks(file)]
-    if key == "tls.key":
-        found = [block for block in blocks if b"PRIVATE KEY" in block]
-    else:
-        found = [block for block in blocks if b"BEGIN CERTIFICATE" in block]
-    if not found:
-        raise ContentError(f"failed to get {key} from the mounted file: it holds no such PEM block")
-    return b"\n".join(found) + b"\n"
+    if key == "tls.crt":
+        return [block for block in blocks if b"BEGIN CERTIFICATE" in block]
+    return [_classic(block) for block in blocks if b"PRIVATE KEY" in block][-1:]
+
+
+def _classic(block: bytes) -> bytes:
+    """A private key in the older form of its kind (PKCS #1, SEC 1), which the driver writes."""
+    try:
+        key = serialization.load_pem_private_key(block, None)
+    except (ValueError, TypeError):
+        raise ContentError(
+            "unknown private key type found while getting key. Only rsa and ecdsa are supported"
+        ) from None
+    return key.private_bytes(_PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
 
 
 def _blocks(file: bytes) -> list[tuple[bytes, bytes]]:
@@ -64,11 +81,12 @@ def _blocks(file: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _unpacked(value: str) -> bytes:
+def _unpacked(archive: bytes) -> bytes:
+    """The key and the certificates of an archive, as PEM."""
     try:
-        key, certificate, chain = pkcs12.load_key_and_certificates(base64.b64decode(value), None)
-    except ValueError as error:
-        raise ContentError(f"failed to decode PKCS#12: {error}") from None
+        key, certificate, chain = pkcs12.load_key_and_certificates(archive, None)
+    except ValueError:
+        raise ContentError("pkcs12: error reading P12 data: asn1: structure error: tags don't match") from None
     parts = []
     if key is not None:
         none = serialization.NoEncryption()

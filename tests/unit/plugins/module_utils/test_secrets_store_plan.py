@@ -140,6 +140,32 @@ def test_pod_held_back_is_named_with_the_drivers_last_reason():
     assert "not reported on it yet" in problems([pod()], [status(mounted=False)])[1][0]
 
 
+def test_of_the_drivers_long_text_the_answer_of_azure_is_shown():
+    text = (
+        'MountVolume.SetUp failed for volume "v" : rpc error: code = Unknown desc = failed to mount objects, error: '
+        "failed to get objectType:secret, objectName:a, objectVersion:: "
+        "ClientAssertionCredential authentication failed. \n"
+        f"POST https://login\n{'-' * 80}\nRESPONSE 401 Unauthorized\n"
+        '{\n  "error": "invalid_client",\n  "error_description": "AADSTS700213: No matching'
+    )
+    event = {"reason": "FailedMount", "involvedObject": {"name": "p1"}, "message": text}
+    (line,) = problems([pod()], [], [event])[1]
+    assert line == (
+        "shop/shop: pod p1 has not mounted it: failed to get objectType:secret, objectName:a, objectVersion:: "
+        "ClientAssertionCredential authentication failed. AADSTS700213: No matching"
+    )
+
+
+def test_a_pod_that_rotation_leaves_behind_is_named_with_the_reason():
+    event = {"reason": "MountRotationFailed", "involvedObject": {"name": "p1"}, "message": "provider mount err: gone"}
+    old = status(objects=(("secret/db-password", "v1"), ("cert/tls", "c1")))
+    assert problems([pod()], [old], [event])[1] == [
+        "shop/shop: pod p1 holds version v1 of secret/db-password, the vault's newest is v2",
+        "shop/shop: pod p1 cannot be brought up to date: provider mount err: gone",
+    ]
+    assert problems([pod()], [status()], [event])[1] == []
+
+
 def test_stale_and_lacking_versions_are_named():
     assert problems([pod()], [status(objects=(("secret/db-password", "v1"),))])[1] == [
         "shop/shop: pod p1 holds version v1 of secret/db-password, the vault's newest is v2",
