@@ -106,8 +106,10 @@ def main() -> None:
     )
     params = module.params
     try:
+        if params["wait_for"] and not params["kubernetes"]:
+            raise AksPlatformError("wait_for needs kubernetes: the API server that aks_credentials returns.")
         found = _arm.client(params).get(_aks.cluster_id(params), _aks.API_VERSION)
-        if found and params["wait_for"] and params["kubernetes"]:
+        if found and params["wait_for"]:
             kube.wait_workloads(
                 kube.KubernetesClient(**params["kubernetes"]),
                 params["wait_for"],
