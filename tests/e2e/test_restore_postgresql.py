@@ -162,6 +162,8 @@ def test_rows_before_the_point_are_there_and_later_ones_are_not(bench, shop):
     assert "30 rows up to the target here, 30 in the live source, which has 20 later ones" in str(
         checks["rows_by_time"]
     )
+    access = {"role_attributes", "memberships", "role_settings", "database_access", "grants", "default_privileges"}
+    assert {check["status"] for check in receipt["checks"] if check["check"] in {*access, "definitions"}} == {"pass"}
     page = next((bench.folder / "receipts").glob(f"{name}-*.html")).read_text()
     assert "<script" not in page
     assert "https://" not in page
