@@ -12,7 +12,9 @@ import datetime
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_offer as offers
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, ArmError
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql import API_VERSION, SERVER_TYPE, ServerId
@@ -24,6 +26,9 @@ ENDPOINTS_API = "2025-01-01"
 DIAGNOSTICS_API = "2021-05-01-preview"
 LOCKS_API = "2020-05-01"
 PERMISSIONS_API = "2022-04-01"
+ACTIVITY_API = "2015-04-01"
+#: Seconds until what was written must show; private endpoints show in their server a little later.
+_CONFIRM = 300
 _BUSY = ("ServerIsBusy", "ServerNotSucceeded", "ServerIsNotReady")
 
 
@@ -54,20 +59,61 @@ class Servers:
         locations = self._arm.list(f"/subscriptions/{server.subscription}/locations", LOCATIONS_API)
         return plans.paired_region(locations, name)
 
+    def events(self, server: ServerId, since: datetime.datetime) -> list[dict[str, t.Any]]:
+        """Return what the activity log holds of the server, which need not exist any more.
+
+        :raises AksPlatformError: the credential may not read it.
+        """
+        wanted = quote(f"eventTimestamp ge '{plans.iso(since)}' and resourceUri eq '{server.path}'")
+        fields = "operationName,status,resourceId,submissionTimestamp"
+        path = f"/subscriptions/{server.subscription}/providers/Microsoft.Insights/eventtypes/management/values"
+        try:
+            return t.cast(
+                "list[dict[str, t.Any]]", self._arm.list(f"{path}?$filter={wanted}&$select={fields}", ACTIVITY_API)
+            )
+        except ArmError as error:
+            if error.status != 403:
+                raise
+            raise AksPlatformError(
+                f"The credential may not read the subscription's activity log, which says when {server.name} was "
+                "deleted: assign it Reader on the subscription."
+            ) from None
+
     def missing_rights(self, group_id: str, actions: t.Sequence[str]) -> list[str]:
         """Return what the caller may not do in a resource group; nothing where it may not ask."""
-        path = f"{group_id}/providers/Microsoft.Authorization/permissions"
+        held = self._allowed(f"{group_id}/providers/Microsoft.Authorization/permissions", PERMISSIONS_API)
+        return [action for action in actions if not permitted(held, action)]
+
+    def capabilities(self, server: ServerId, location: str) -> list[dict[str, t.Any]]:
+        """Return what the region offers; nothing where the caller may not ask."""
+        return self._allowed(f"{self._provider(server)}/locations/{location}/capabilities", API_VERSION)
+
+    def quotas(self, server: ServerId, location: str) -> list[dict[str, t.Any]]:
+        """Return the vCores that the subscription has and uses; nothing where the caller may not ask."""
+        path = f"{self._provider(server)}/locations/{location}/resourceType/flexibleServers/usages"
+        return self._allowed(path, API_VERSION)
+
+    def network(self, subnet_id: str) -> tuple[dict[str, t.Any] | None, list[dict[str, t.Any]]]:
+        """Return the virtual network of a subnet, and the addresses in use where the caller may ask."""
+        path = subnet_id.split("/subnets/", 1)[0]
+        return self._arm.get(path, ENDPOINTS_API), self._allowed(f"{path}/usages", ENDPOINTS_API)
+
+    def _allowed(self, path: str, version: str) -> list[dict[str, t.Any]]:
         try:
-            held = self._arm.list(path, PERMISSIONS_API)
+            found: list[dict[str, t.Any]] = self._arm.list(path, version)
         except ArmError as error:
             if error.status != 403:
                 raise
             return []
-        return [action for action in actions if not permitted(held, action)]
+        return found
+
+    @staticmethod
+    def _provider(server: ServerId) -> str:
+        return f"/subscriptions/{server.subscription}/providers/{SERVER_TYPE.split('/', 1)[0]}"
 
     def name_is_free(self, server: ServerId) -> tuple[bool, str]:
         """Return whether no server in Azure has that name, and what Azure says otherwise."""
-        path = f"/subscriptions/{server.subscription}/providers/Microsoft.DBforPostgreSQL/checkNameAvailability"
+        path = f"{self._provider(server)}/checkNameAvailability"
         answer = self._arm.post(path, API_VERSION, {"name": server.name, "type": SERVER_TYPE})
         return bool(answer.get("nameAvailable")), str(answer.get("message") or "")
 
@@ -204,6 +250,8 @@ class Servers:
             self.write("PUT", self._lock(server, action.name), LOCKS_API, action.content)
         elif action.kind == "private_endpoint":
             self._make_endpoint(server, action)
+        elif action.kind == "zone_group":
+            self._enter_zones(server, action)
         else:
             raise AssertionError(action.kind)
 
@@ -216,6 +264,7 @@ class Servers:
             except ArmError as error:
                 if error.code not in _BUSY or time.monotonic() > deadline:
                     raise
+                self._progress(f"waiting to delete {path.split('/')[-1]}: {error.code}")
             time.sleep(3)
 
     def own_endpoints(self, server: ServerId, content: t.Mapping[str, t.Any]) -> list[str]:
@@ -235,10 +284,6 @@ class Servers:
 
     def _make_endpoint(self, server: ServerId, action: plans.Action) -> None:
         content = action.content
-        path = (
-            f"/subscriptions/{server.subscription}/resourceGroups/{content['group']}"
-            f"/providers/Microsoft.Network/privateEndpoints/{action.name}"
-        )
         connection = {
             "name": server.name,
             "properties": {"privateLinkServiceId": server.path, "groupIds": ["postgresqlServer"]},
@@ -250,14 +295,22 @@ class Servers:
             "customNetworkInterfaceName": f"nic-{action.name}"[:80],
         }
         body = {"location": content["location"], "tags": content["tags"], "properties": properties}
-        self.write("PUT", path, ENDPOINTS_API, body)
-        if content["zones"]:
-            zones = [
-                {"name": zone.split("/")[-1].replace(".", "-"), "properties": {"privateDnsZoneId": zone}}
-                for zone in content["zones"]
-            ]
-            body = {"properties": {"privateDnsZoneConfigs": zones}}
-            self.write("PUT", f"{path}/privateDnsZoneGroups/default", ENDPOINTS_API, body)
+        self.write("PUT", self._endpoint(server, action), ENDPOINTS_API, body)
+
+    def _enter_zones(self, server: ServerId, action: plans.Action) -> None:
+        zones = [
+            {"name": zone.split("/")[-1].replace(".", "-"), "properties": {"privateDnsZoneId": zone}}
+            for zone in action.content["zones"]
+        ]
+        path = f"{self._endpoint(server, action)}/privateDnsZoneGroups/default"
+        self.write("PUT", path, ENDPOINTS_API, {"properties": {"privateDnsZoneConfigs": zones}})
+
+    @staticmethod
+    def _endpoint(server: ServerId, action: plans.Action) -> str:
+        return (
+            f"/subscriptions/{server.subscription}/resourceGroups/{action.content['group']}"
+            f"/providers/Microsoft.Network/privateEndpoints/{action.name}"
+        )
 
 
 class Restore:
@@ -299,16 +352,11 @@ class Restore:
         plans.check_names(request)
         source = servers.get(request.source)
         target = servers.get(request.target)
-        if target is not None and request.mode != "dropped":
+        if target is not None:
             phase = plans.resume(request, target)
             text = (target.get("tags") or {}).get(plans.TAG_POINT)
             point = plans.parse_point(text) if text else None
-        elif target is not None and plans.TAG_ID in (target.get("tags") or {}):
-            phase = plans.resume(request, target)
-            point = None
         else:
-            if target is not None:
-                raise AksPlatformError(f"The server {request.target.name} exists already; choose another name.")
             phase, point = "absent", self._preflight(source)
         if phase == "absent":
             self.actions.append(
@@ -367,7 +415,11 @@ class Restore:
         pair = None
         if source and request.mode == "geo":
             pair = self._servers.paired_region(request.source, plans.region(source))
-        point = plans.resolve(request, source, backups, self._now(), pair)
+        now = self._now()
+        events = []
+        if request.mode == "dropped":
+            events = self._servers.events(request.source, now - datetime.timedelta(days=plans.DELETIONS_DAYS))
+        point = plans.resolve(request, source, backups, now, pair, events)
         free, words = self._servers.name_is_free(request.target)
         if not free:
             raise AksPlatformError(f"The server name {request.target.name} is taken: {words or 'choose another name.'}")
@@ -375,7 +427,27 @@ class Restore:
             found = plans.blockers(source, self._now())
             if found:
                 raise AksPlatformError(f"{request.source.name} cannot be restored now: {' '.join(found)}")
+        self._check_room(source or {})
         return point
+
+    def _check_room(self, source: dict[str, t.Any]) -> None:
+        """Refuse a server that the region, the quota or the subnet has no room for."""
+        request, servers = self._request, self._servers
+        properties = source.get("properties") or {}
+        location = plans.short_region(request.location) or plans.region(source)
+        size = str((request.sku or source.get("sku") or {}).get("name") or "")
+        high = self._what.high_availability and (properties.get("highAvailability") or {}).get("mode", "Disabled")
+        burstable = (request.sku or source.get("sku") or {}).get("tier") == "Burstable"
+        machines = 1 if burstable or high in (False, "Disabled") else 2
+        if size:
+            version = str(properties.get("version") or "")
+            offers.check_offer(servers.capabilities(request.target, location), size, version, request.zone, location)
+            offers.check_quota(servers.quotas(request.target, location), size, machines, location)
+        network = plans.network_of(request, source)
+        subnet = network.get("delegatedSubnetResourceId")
+        if subnet:
+            found = servers.network(subnet)
+            offers.check_subnet(*found, subnet, network.get("privateDnsZoneArmResourceId"), machines, location)
 
     def _check_rights(self, source: dict[str, t.Any] | None) -> None:
         """Refuse a restore that would stop half-way for want of a right."""
@@ -398,13 +470,17 @@ class Restore:
         request, servers = self._request, self._servers
         started = time.monotonic()
         tags = {**(server.get("tags") or {}), plans.TAG_PHASE: "configuring"}
-        server = servers.tag(request.target, tags)
+        if tags != server.get("tags"):
+            server = servers.tag(request.target, tags)
         if source is not None:
             before = self._before or servers.snapshot(request.source, source, self._what)
             after = servers.snapshot(request.target, server, self._what)
-            for action in plans.reconcile(before, after, self._what):
+            actions = plans.reconcile(before, after, self._what)
+            for action in actions:
                 self.actions.append(action.text)
                 servers.carry_out(request.target, action)
+            if actions:
+                self._confirm(before)
         if self._password:
             self.actions.append("reset the administrator's password")
             body = {"properties": {"administratorLoginPassword": self._password()}}
@@ -412,3 +488,15 @@ class Restore:
         server = servers.tag(request.target, {**tags, plans.TAG_PHASE: plans.PHASES[-1]})
         self.seconds["configure"] = round(time.monotonic() - started, 1)
         return server
+
+    def _confirm(self, before: plans.Snapshot) -> None:
+        """Read the new server again: a write that Azure took and did not carry out is no success."""
+        request, servers = self._request, self._servers
+
+        def check() -> tuple[bool, str]:
+            server = servers.get(request.target) or {}
+            left = plans.reconcile(before, servers.snapshot(request.target, server, self._what), self._what)
+            return not left, "still to " + ", ".join(action.text for action in left)
+
+        timeout = min(self._timeout, _CONFIRM)
+        poll(check, timeout=timeout, interval=self._interval, describe=f"settings of {request.target.name}")

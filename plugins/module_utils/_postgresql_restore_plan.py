@@ -19,7 +19,7 @@ import re
 import typing as t
 
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
-from ansible_collections.aksops.platform.plugins.module_utils._postgresql import ServerId
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql import SERVER_TYPE, ServerId
 
 UTC = datetime.timezone.utc  # noqa: UP017 - one name for Python 3.11 and later tools alike
 MODES = {
@@ -41,6 +41,10 @@ KEPT_ROLES = ("candidate", "active", "superseded")
 #: Locks of a promotion say something of the source, not of its copy.
 OWN_LOCKS = "aksops-"
 LOCK_NOTES = "Brought over by a restore."
+#: How long Azure keeps the backups of a server that was deleted.
+DROPPED_DAYS = 5
+#: How far back a deletion is looked for, so that the refusal of an older one can say when it was.
+DELETIONS_DAYS = 30
 PHASES = ("restoring", "configuring", "configured")
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61}[a-z0-9])")
@@ -112,16 +116,18 @@ def resolve(
     backups: t.Sequence[t.Mapping[str, t.Any]],
     now: datetime.datetime,
     pair: str | None = None,
+    events: t.Sequence[t.Mapping[str, t.Any]] = (),
 ) -> datetime.datetime | None:
-    """Return the moment to ask Azure for; None for the modes that have none.
+    """Return the moment to ask Azure for.
 
     :param pair: the region that Azure pairs with the source's, None where it has none; asked for the mode geo only.
+    :param events: what the activity log says of the source, for the mode dropped only.
     :raises AksPlatformError: the request cannot be carried out; one sentence with the allowed values.
     """
     if request.mode == "dropped":
         if source is None and not request.location:
             raise AksPlatformError("mode=dropped needs location, the region of the server that was dropped.")
-        return now
+        return _deletion(request, events, now)
     if source is None:
         raise AksPlatformError(
             f"The source server {request.source.name} does not exist in {request.source.group}; a server that "
@@ -198,6 +204,12 @@ def _check_place(request: Request, source: t.Mapping[str, t.Any], pair: str | No
                 f"{request.source.name} has no geo-redundant backup, which is decided at creation; it can only be "
                 f"restored in {home}."
             )
+        key = (source.get("properties") or {}).get("dataEncryption") or {}
+        if key.get("type") == "AzureKeyVault" and not key.get("geoBackupKeyURI"):
+            raise AksPlatformError(
+                f"{request.source.name} is encrypted with a customer's key and has none for its geo-redundant backup, "
+                "so it has no geo-restore."
+            )
         if pair is None:
             raise AksPlatformError(f"Azure pairs {home} with no region, so {request.source.name} has no geo-restore.")
         if not location:
@@ -228,6 +240,30 @@ def _backup_point(request: Request, backups: t.Sequence[t.Mapping[str, t.Any]]) 
             return parse_point(str((backup.get("properties") or {}).get("completedTime")))
     names = ", ".join(str(backup.get("name")) for backup in backups) or "none"
     raise AksPlatformError(f"{request.source.name} has no backup {request.backup!r}; it has {names}.")
+
+
+def _deletion(request: Request, events: t.Sequence[t.Mapping[str, t.Any]], now: datetime.datetime) -> datetime.datetime:
+    """Return when the source was deleted last: by this moment Azure finds its backups."""
+    moments = [
+        parse_point(str(event.get("submissionTimestamp")))
+        for event in events
+        if str((event.get("operationName") or {}).get("value")).lower() == f"{SERVER_TYPE}/delete".lower()
+        and (event.get("status") or {}).get("value") == "Succeeded"
+        and str(event.get("resourceId")).lower() == request.source.path.lower()
+    ]
+    name = request.source.name
+    if not moments:
+        raise AksPlatformError(
+            f"The activity log has no deletion of {name} in {request.source.group} within {DELETIONS_DAYS} days; check "
+            "source_id, and wait some minutes where it was deleted just now."
+        )
+    kept = max(moments) + datetime.timedelta(days=DROPPED_DAYS)
+    if now >= kept:
+        raise AksPlatformError(
+            f"{name} was deleted at {iso(max(moments))}, and Azure kept its backups for {DROPPED_DAYS} days, until "
+            f"{iso(kept)}; it cannot be restored any more."
+        )
+    return max(moments)
 
 
 def resume(request: Request, target: t.Mapping[str, t.Any]) -> str:
@@ -291,15 +327,10 @@ def body(request: Request, source: t.Mapping[str, t.Any], point: datetime.dateti
     auth = (source.get("properties") or {}).get("authConfig")
     if auth:
         properties["authConfig"] = copy.deepcopy(auth)
-    network = (source.get("properties") or {}).get("network") or {}
-    if request.delegated_subnet_id:
-        properties["network"] = {
-            "delegatedSubnetResourceId": request.delegated_subnet_id,
-            "privateDnsZoneArmResourceId": request.private_dns_zone_id,
-        }
-    elif request.mode != "geo" and network:
-        kept = ("publicNetworkAccess", "delegatedSubnetResourceId", "privateDnsZoneArmResourceId")
-        properties["network"] = {key: network[key] for key in kept if network.get(key)}
+    network = network_of(request, source)
+    if network:
+        properties["network"] = network
+    properties |= _storage_and_key(request, source)
     redundancy = ((source.get("properties") or {}).get("backup") or {}).get("geoRedundantBackup")
     if redundancy and request.mode not in ("geo", "dropped"):
         # Decided at creation, and off unless it is asked for.
@@ -314,7 +345,46 @@ def body(request: Request, source: t.Mapping[str, t.Any], point: datetime.dateti
     sku = request.sku or source.get("sku")
     if sku:
         content["sku"] = {key: sku[key] for key in ("name", "tier") if key in sku}
+    identity = source.get("identity") or {}
+    if identity.get("type") not in (None, "None"):
+        content["identity"] = {"type": identity["type"]}
+        if identity.get("userAssignedIdentities"):
+            content["identity"]["userAssignedIdentities"] = {name: {} for name in identity["userAssignedIdentities"]}
     return content
+
+
+def _storage_and_key(request: Request, source: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what is decided at creation: the kind of disk, and the customer's key that encrypts it."""
+    ours = source.get("properties") or {}
+    found: dict[str, t.Any] = {}
+    if (ours.get("storage") or {}).get("type"):
+        found["storage"] = {"type": ours["storage"]["type"]}
+    key = ours.get("dataEncryption") or {}
+    if key.get("type") == "AzureKeyVault":
+        names = ("primaryKeyURI", "primaryUserAssignedIdentityId")
+        # The copy in the other region is encrypted with that region's key, which becomes the new server's.
+        theirs = ("geoBackupKeyURI", "geoBackupUserAssignedIdentityId") if request.mode == "geo" else names
+        own = {name: key[other] for name, other in zip(names, theirs, strict=True) if key.get(other)}
+        found["dataEncryption"] = {"type": "AzureKeyVault", **own}
+        if request.mode not in ("geo", "dropped"):
+            found["dataEncryption"] |= {
+                name: key[name] for name in ("geoBackupKeyURI", "geoBackupUserAssignedIdentityId") if key.get(name)
+            }
+    return found
+
+
+def network_of(request: Request, source: t.Mapping[str, t.Any]) -> dict[str, str]:
+    """Return the network of the new server: the source's, or the subnet that is named."""
+    if request.delegated_subnet_id:
+        return {
+            "delegatedSubnetResourceId": request.delegated_subnet_id,
+            "privateDnsZoneArmResourceId": str(request.private_dns_zone_id),
+        }
+    network = (source.get("properties") or {}).get("network") or {}
+    kept = ["publicNetworkAccess"]
+    if request.mode != "geo":
+        kept += ["delegatedSubnetResourceId", "privateDnsZoneArmResourceId"]
+    return {key: network[key] for key in kept if network.get(key)}
 
 
 @dataclasses.dataclass
@@ -423,11 +493,18 @@ def _properties(source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any], wh
         if wanted not in (there, "Disabled") and not burstable:
             patch["highAvailability"] = {"mode": wanted}
     if what.settings:
-        for part, name in (("storage", "autoGrow"), ("backup", "backupRetentionDays")):
+        for part, name in _settings(ours):
             value = (ours.get(part) or {}).get(name)
-            if value is not None and value != (theirs.get(part) or {}).get(name):
-                patch[part] = {name: value}
+            if value not in (None, "") and value != (theirs.get(part) or {}).get(name):
+                patch.setdefault(part, {})[name] = value
     return patch
+
+
+def _settings(server: t.Mapping[str, t.Any]) -> list[tuple[str, str]]:
+    """Return the settings that can be chosen: a disk of the second kind has numbers in place of a tier."""
+    second = (server.get("storage") or {}).get("type") == "PremiumV2_LRS"
+    disk = ("iops", "throughput") if second else ("autoGrow", "tier")
+    return [*(("storage", name) for name in disk), ("backup", "backupRetentionDays")]
 
 
 def _parameters(source: Snapshot, target: Snapshot) -> list[Action]:
@@ -443,28 +520,37 @@ def _parameters(source: Snapshot, target: Snapshot) -> list[Action]:
 
 def _endpoints(source: Snapshot, target: Snapshot) -> list[Action]:
     """Each private endpoint of the source gets a sibling in the same subnet and DNS zones."""
-    there = {
-        str(((endpoint.get("properties") or {}).get("subnet") or {}).get("id") or "").lower()
-        for endpoint in target.endpoints
-    }
+    there = {_subnet(endpoint).lower(): dict(endpoint) for endpoint in target.endpoints}
     actions = []
     for endpoint in source.endpoints:
-        properties = endpoint.get("properties") or {}
-        subnet = str((properties.get("subnet") or {}).get("id") or "")
-        if not subnet or subnet.lower() in there:
+        subnet, zones = _subnet(endpoint), endpoint.get("zones") or []
+        if not subnet:
             continue
-        name = endpoint_name(target.server["name"], len(there))
-        group = endpoint["id"].split("/resourceGroups/", 1)[1].split("/", 1)[0]
-        content = {
-            "group": group,
-            "location": endpoint.get("location"),
-            "subnet": subnet,
-            "zones": endpoint.get("zones") or [],
-            "tags": endpoint.get("tags") or {},
-        }
-        actions.append(Action("private_endpoint", f"make a private endpoint in {subnet.split('/')[-1]}", name, content))
-        there.add(subnet.lower())
+        found = there.get(subnet.lower())
+        if found is None:
+            found = {"name": endpoint_name(target.server["name"], len(there)), "id": endpoint["id"]}
+            content = {
+                "group": _group(endpoint),
+                "location": endpoint.get("location"),
+                "subnet": subnet,
+                "tags": endpoint.get("tags") or {},
+            }
+            text = f"make a private endpoint in {subnet.split('/')[-1]}"
+            actions.append(Action("private_endpoint", text, found["name"], content))
+            there[subnet.lower()] = found
+        if zones and not found.get("zones"):
+            found["zones"] = zones
+            text = f"enter the private endpoint in {subnet.split('/')[-1]} into its DNS zones"
+            actions.append(Action("zone_group", text, found["name"], {"group": _group(found), "zones": zones}))
     return actions
+
+
+def _subnet(endpoint: t.Mapping[str, t.Any]) -> str:
+    return str(((endpoint.get("properties") or {}).get("subnet") or {}).get("id") or "")
+
+
+def _group(endpoint: t.Mapping[str, t.Any]) -> str:
+    return str(endpoint["id"]).split("/")[4]
 
 
 _RIGHTS = {
@@ -480,6 +566,10 @@ def rights(request: Request, source: Snapshot, what: Reconcile) -> dict[str, lis
     own = f"/subscriptions/{request.target.subscription}/resourceGroups/{request.target.group}"
     server = "Microsoft.DBforPostgreSQL/flexibleServers"
     needed: dict[str, list[str]] = {own: [f"{server}/write"]}
+    for identity in (source.server.get("identity") or {}).get("userAssignedIdentities") or {}:
+        needed.setdefault(identity.split("/providers/", 1)[0], []).append(
+            "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
+        )
     blank = Snapshot({"name": request.target.name, "properties": {}})
     for action in reconcile(source, blank, what):
         group, names = own, [f"{server}/{name}" for name in _RIGHTS.get(action.kind, ())]
@@ -490,6 +580,9 @@ def rights(request: Request, source: Snapshot, what: Reconcile) -> dict[str, lis
         elif action.kind == "private_endpoint":
             group = f"/subscriptions/{request.target.subscription}/resourceGroups/{action.content['group']}"
             names = ["Microsoft.Network/privateEndpoints/write"]
+        elif action.kind == "zone_group":
+            group = f"/subscriptions/{request.target.subscription}/resourceGroups/{action.content['group']}"
+            names = ["Microsoft.Network/privateEndpoints/privateDnsZoneGroups/write"]
         held = needed.setdefault(group, [])
         held += [name for name in names if name not in held]
     return needed

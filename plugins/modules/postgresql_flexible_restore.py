@@ -40,7 +40,10 @@ options:
     description:
       - V(point_in_time) restores to O(point_in_time), V(latest) to the last commit that Azure holds.
       - V(backup) restores to the end of O(backup), which is faster because no log is replayed.
-      - V(geo) restores the last copy in the paired region, V(dropped) a server that was dropped within five days.
+      - V(geo) restores the last copy in the paired region.
+      - V(dropped) restores a server that was deleted within five days, as the subscription's activity log tells,
+        which the credential must be able to read. Where a server of that name exists again, its settings are brought
+        over; nothing else is left to take them from.
     type: str
     choices: [point_in_time, latest, backup, geo, dropped]
     default: point_in_time
@@ -195,7 +198,9 @@ server:
       type: str
       returned: always
 point_in_time:
-  description: The moment that Azure was asked for, in UTC. V(null) for a geo-restore and a dropped server.
+  description:
+    - The moment that Azure was asked for, in UTC; of a dropped server that of its deletion.
+    - V(null) for a geo-restore, because Azure does not tell how old its last copy is.
   returned: success
   type: str
 restore_id:
@@ -307,8 +312,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     request = request_of(params)
     arm = _arm.client(params, timeout=params["wait_timeout"], progress=module.debug)
+    # A server that is still being restored cannot be deleted before that has ended.
+    patience = {"busy_timeout": params["wait_timeout"]} if params["state"] == "absent" else {}
     restore = service.Restore(
-        service.Servers(arm, progress=module.debug),
+        service.Servers(arm, progress=module.debug, **patience),
         request,
         plans.Reconcile(**params["reconcile"]),
         timeout=params["wait_timeout"],
@@ -321,7 +328,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": bool(restore.actions),
         "actions": restore.actions,
         "phase": found["phase"],
-        "point_in_time": plans.iso(found["point"]) if found["point"] else None,
+        "point_in_time": plans.iso(found["point"]) if found["point"] and request.mode != "geo" else None,
         "restore_id": request.identity,
         "seconds": restore.seconds,
     }

@@ -82,6 +82,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _arm, _auth
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql as postgresql
+from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_backup as backups
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore as service
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
@@ -115,15 +116,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             "tags": tags,
         },
         "window": {"earliest": plans.iso(earliest) if earliest else None, "latest": plans.iso(latest)},
-        "backups": [
-            {
-                "name": item.get("name"),
-                "completed": (item.get("properties") or {}).get("completedTime"),
-                "kind": (item.get("properties") or {}).get("backupType"),
-                "source": (item.get("properties") or {}).get("source"),
-            }
-            for item in servers.backups(server_id)
-        ],
+        "backups": [backups.describe(item) for item in servers.backups(server_id)],
         "retention_days": backup.get("backupRetentionDays"),
         "geo_redundant": backup.get("geoRedundantBackup") == "Enabled",
         "paired_region": servers.paired_region(server_id, plans.region(server)),

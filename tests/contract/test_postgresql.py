@@ -276,6 +276,8 @@ def test_a_restored_server_has_defaults_and_can_be_revived_after_a_drop(servers)
         "location": "westeurope",
         "properties": {"createMode": "ReviveDropped", "sourceServerResourceId": servers.id("d")},
     }
+    assert servers.arm("PUT", "e", body=body).code == "InvalidParameterValue"
+    body["properties"]["pointInTimeUTC"] = datetime.datetime.now(UTC).isoformat()
     assert servers.arm("PUT", "e", body=body).status == 200
     servers.administer("e")
     with servers.connect("e") as connection:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import signal
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,10 +23,21 @@ API = "2025-08-01"
 WINDOW = {"customWindow": "Enabled", "dayOfWeek": 6, "startHour": 2, "startMinute": 0}
 
 
-def arm_client(client: Any) -> ArmClient:
-    """The collection's client, whose requests one account of the sandbox sends."""
+def arm_client(
+    client: Any, before: Callable[[], None] | None = None, after: Callable[[], None] | None = None
+) -> ArmClient:
+    """The collection's client, whose requests one account of the sandbox sends; `before` and `after` see its writes."""
 
     def send(method: str, url: str, headers: dict[str, str], body: Any) -> Answer:
+        writes = method != "GET" and "checkNameAvailability" not in url
+        if before and writes:
+            before()
+        answer = ask(method, url, headers, body)
+        if after and writes:
+            after()
+        return answer
+
+    def ask(method: str, url: str, headers: dict[str, str], body: Any) -> Answer:
         found = client.send(method, url, body, {**headers, "Authorization": f"Bearer {client.token()}"})
         lower = {name.lower(): value for name, value in found.headers.items()}
         return Answer(found.status, lower, json.loads(found.body) if found.body else {})
@@ -110,9 +124,12 @@ class Source:
         return self.arm("PUT", path, body, version)
 
     def restore(self, name: str, client: Any = None, **reconcile: bool) -> service.Restore:
+        return self.restore_by(arm_client(client or self.client), name, **reconcile)
+
+    def restore_by(self, arm: ArmClient, name: str, **reconcile: bool) -> service.Restore:
         source = postgresql.parse_id(self.id)
         request = plans.Request(source=source, target=source.sibling(name), mode="latest")
-        servers = service.Servers(arm_client(client or self.client))
+        servers = service.Servers(arm)
         return service.Restore(servers, request, plans.Reconcile(**reconcile), timeout=120, interval=0.5)
 
     def snapshot(self, server_id: str) -> plans.Snapshot:
@@ -164,6 +181,79 @@ def test_everything_is_brought_over_once_and_taken_away_again(source):
     assert source.snapshot(source.id).locks == {"keep": "CanNotDelete"}
 
 
+def killed(source: Source, name: str, moment: str) -> bool:
+    """Run the restore in a process of its own, killed at its first write; False where it came to its end first.
+
+    `sent`: Azure has taken the write, and works on it. `done`: the write has ended, and the next one is not sent.
+    """
+    child = os.fork()
+    if child == 0:
+        count = 0
+
+        def kill_at(number: int) -> None:
+            nonlocal count
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        hooks = {"after": lambda: kill_at(1)} if moment == "sent" else {"before": lambda: kill_at(2)}
+        try:
+            source.restore_by(arm_client(source.client, **hooks), name).run(check_mode=False)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in {0, -signal.SIGKILL}
+    return status != 0
+
+
+def end_state(snapshot: plans.Snapshot) -> dict[str, Any]:
+    """All that a restore decides; what differs by name and time is left out."""
+    name, properties = snapshot.server["name"], snapshot.server["properties"]
+    state = {key: value for key, value in vars(snapshot).items() if key not in {"server", "endpoints"}}
+    state["endpoints"] = [
+        (item["name"].replace(name, "NAME"), *place)
+        for item, place in zip(snapshot.endpoints, places(snapshot), strict=True)
+    ]
+    state["tags"] = {
+        key: value for key, value in snapshot.server["tags"].items() if key not in (plans.TAG_ID, plans.TAG_POINT)
+    }
+    for part in ("maintenanceWindow", "highAvailability", "storage", "network", "authConfig", "state"):
+        state[part] = properties[part]
+    state["backup"] = properties["backup"]["backupRetentionDays"]
+    return state
+
+
+@pytest.mark.parametrize("moment", ["sent", "done"])
+def test_killed_at_every_write_it_ends_in_the_same_state(source, moment):
+    prefix = postgresql.parse_id(source.id).name
+    name, undisturbed = f"{prefix}-k{moment[0]}", f"{prefix}-u{moment[0]}"
+    whole = source.restore(undisturbed)
+    wanted = end_state(source.snapshot(whole.run(check_mode=False)["server"]["id"]))
+    kills = 0
+    while killed(source, name, moment):
+        kills += 1
+        assert kills < 40, "the restore makes no way"
+    # A creation, a tag before and after, and what it has brought over.
+    assert kills >= len(whole.actions) + (1 if moment == "sent" else 0)
+    target = postgresql.parse_id(source.id).sibling(name)
+    assert end_state(source.snapshot(target.path)) == wanted
+    assert source.restore(name).run(check_mode=True)["phase"] == "configured"
+    for made in (name, undisturbed):
+        source.restore(made).discard(check_mode=False)
+
+
+def test_what_a_killed_drill_has_begun_is_deleted(source):
+    """The server is still being restored when the next drill begins by deleting it."""
+    name = f"{postgresql.parse_id(source.id).name}-d"
+    assert killed(source, name, "sent")
+    discard = source.restore(name)
+    discard.discard(check_mode=False)
+    assert discard.actions == [f"delete the restored server {name}"]
+    path = postgresql.parse_id(source.id).sibling(name).path
+    assert source.client.arm("GET", path.removeprefix(source.client.subscription), API).status == 404
+
+
 def test_a_bare_restore_has_none_of_it(source):
     """The sandbox leaves behind what Azure leaves behind: without this the test above would prove nothing."""
     name = f"{postgresql.parse_id(source.id).name}-b"
@@ -183,6 +273,40 @@ def test_a_bare_restore_has_none_of_it(source):
     source.restore(name).discard(check_mode=False)
 
 
+def test_a_dropped_server_comes_back_as_the_activity_log_tells(source):
+    """The moment is that of its deletion in the log; without a record, or after five days, nothing is written."""
+    prefix = postgresql.parse_id(source.id).name
+    gone, back = (postgresql.parse_id(source.id).sibling(f"{prefix}-{part}") for part in ("gone", "back"))
+    bare = dict.fromkeys(vars(plans.Reconcile()), False)
+    source.restore(gone.name, **bare).run(check_mode=False)
+    deadline = time.monotonic() + 60
+    while not source.arm("GET", gone.path)["properties"]["backup"].get("earliestRestoreDate"):
+        assert time.monotonic() < deadline, "the server gets no backup"
+        time.sleep(0.2)
+    before = datetime.datetime.now(plans.UTC)
+
+    def revive(days: int = 0) -> service.Restore:
+        request = plans.Request(source=gone, target=back, mode="dropped", location="westeurope")
+        servers = service.Servers(arm_client(source.client))
+        clock = {"now": lambda: datetime.datetime.now(plans.UTC) + datetime.timedelta(days=days)}
+        return service.Restore(servers, request, plans.Reconcile(), timeout=120, interval=0.5, **clock)
+
+    with pytest.raises(AksPlatformError, match="has no deletion of"):
+        revive().run(check_mode=False)
+    source.restore(gone.name).discard(check_mode=False)
+    with pytest.raises(AksPlatformError, match="kept its backups for 5 days"):
+        revive(days=6).run(check_mode=False)
+    assert source.client.arm("GET", back.path.removeprefix(source.client.subscription), API).status == 404
+    assert revive().run(check_mode=True)["phase"] == "absent"
+    found = revive().run(check_mode=False)
+    assert before <= found["point"] <= datetime.datetime.now(plans.UTC)
+    assert found["server"]["properties"]["state"] == "Ready"
+    again = revive()
+    assert again.run(check_mode=False)["point"] == found["point"]
+    assert again.actions == []
+    revive().discard(check_mode=False)
+
+
 def test_a_parameter_that_waits_for_a_restart_is_told(source):
     path = f"{source.id}/configurations/max_connections"
     source.arm("PATCH", path, {"properties": {"value": "78", "source": "user-override"}})
@@ -199,6 +323,24 @@ def test_missing_rights_are_named_before_any_write(source, sandbox):
         source.client.arm("GET", f"{source.group}/providers/{postgresql.SERVER_TYPE}/psql-never-made", API).status
         == 404
     )
+
+
+def test_a_server_beyond_the_quota_is_refused_before_any_write(source):
+    """96 vCores of a family are the sandbox's limit, and the source, which is highly available, uses four of them."""
+    name = f"{postgresql.parse_id(source.id).name}-big"
+    parsed = postgresql.parse_id(source.id)
+    for size, words in (
+        ("Standard_D96ds_v5", "standardDDSv5Family .* is 96 vCores"),
+        ("Standard_Q2", "does not offer"),
+    ):
+        sku = {"name": size, "tier": "GeneralPurpose"}
+        request = plans.Request(source=parsed, target=parsed.sibling(name), mode="latest", sku=sku)
+        restore = service.Restore(
+            service.Servers(arm_client(source.client)), request, plans.Reconcile(), timeout=120, interval=0.5
+        )
+        with pytest.raises(AksPlatformError, match=words):
+            restore.run(check_mode=False)
+    assert source.client.arm("GET", f"{source.group}/providers/{postgresql.SERVER_TYPE}/{name}", API).status == 404
 
 
 def test_now_is_inside_the_window_of_a_new_server(source):

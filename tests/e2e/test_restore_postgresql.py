@@ -39,13 +39,10 @@ class Shop:
         body = {
             "location": "westeurope",
             "sku": {"name": "Standard_D2ds_v5", "tier": "GeneralPurpose"},
-            "properties": {"version": "18", "authConfig": auth},
+            "properties": {"version": "18", "authConfig": auth, "backup": {"geoRedundantBackup": "Enabled"}},
         }
         self.arm("PUT", self.id, body)
-        admin = {"properties": {"principalName": "operator", "principalType": "ServicePrincipal"}}
-        self.arm("PUT", f"{self.id}/administrators/{self.env['AKSOPS_PRINCIPAL_ID']}", admin)
-        everywhere = {"properties": {"startIpAddress": "0.0.0.0", "endIpAddress": "0.0.0.0"}}
-        self.arm("PUT", f"{self.id}/firewallRules/azure", everywhere)
+        self.open(self.id)
         self.arm("PUT", f"{self.id}/databases/shop", {"properties": {}})
         work_mem = {"properties": {"value": "8192", "source": "user-override"}}
         self.arm("PATCH", f"{self.id}/configurations/work_mem", work_mem)
@@ -57,6 +54,17 @@ class Shop:
             self.point = connection.execute("SELECT clock_timestamp()").fetchone()[0].astimezone(datetime.UTC)
             time.sleep(0.01)
             self.insert(connection, 20)
+
+    def open(self, server_id: str) -> None:
+        """Let this test in."""
+        admin = {"properties": {"principalName": "operator", "principalType": "ServicePrincipal"}}
+        self.arm("PUT", f"{server_id}/administrators/{self.env['AKSOPS_PRINCIPAL_ID']}", admin)
+        everywhere = {"properties": {"startIpAddress": "0.0.0.0", "endIpAddress": "0.0.0.0"}}
+        self.arm("PUT", f"{server_id}/firewallRules/azure", everywhere)
+
+    def rows(self, server: str) -> int:
+        with self.connect(server) as connection:
+            return connection.execute("SELECT count(*) FROM orders").fetchone()[0]
 
     def account(self) -> str:
         """A storage account with the container `receipts`, open to this test; returns its blob endpoint."""
@@ -200,7 +208,13 @@ def test_rows_before_the_point_are_there_and_later_ones_are_not(bench, shop):
         ({"postgresql_restore_point_in_time": "2020-11-23T10:00:00Z"}, "before the first backup"),
         ({"postgresql_restore_name": "SAME"}, "source itself"),
         ({"postgresql_restore_location": "eastus"}, "own region"),
-        ({"postgresql_restore_mode": "geo", "postgresql_restore_location": "northeurope"}, "no geo-redundant backup"),
+        (
+            {"postgresql_restore_mode": "geo", "postgresql_restore_location": "eastus"},
+            "of westeurope, northeurope, not",
+        ),
+        ({"postgresql_restore_mode": "backup", "postgresql_restore_backup": "nope"}, "has no backup 'nope'; it has"),
+        ({"postgresql_restore_mode": "dropped", "postgresql_restore_location": "westeurope"}, "has no deletion of"),
+        ({"postgresql_restore_sku": {"name": "Standard_D96ds_v5", "tier": "GeneralPurpose"}}, "is 96 vCores"),
         ({"postgresql_restore_point_in_time": ""}, "a moment with its time zone"),
     ],
 )
@@ -399,3 +413,60 @@ def test_an_extraction_that_fails_half_way_leaves_nothing(bench, shop):
         again = bench.playbook("extract_postgresql", "-e", shop.inputs(f"{restored}2", **inputs))
         assert again.code == 0, again.output
         assert connection.execute("SELECT count(*) FROM half.orders").fetchone() == (50,)
+
+
+@pytest.mark.parametrize("mode", ["latest", "backup", "geo"])
+def test_each_mode_restores_what_it_says(bench, shop, mode):
+    name, wanted = f"{shop.name}-{mode}", shop.rows(shop.name)
+    change = {"postgresql_restore_mode": mode, "postgresql_restore_point_in_time": ""}
+    if mode == "backup":
+        taken = shop.inputs(name, postgresql_backup_name="before-change")
+        backup = bench.playbook("backup_postgresql", "-e", taken)
+        assert backup.code == 0, backup.output
+        mark = bench.mark()
+        assert bench.playbook("backup_postgresql", "-e", taken).code == 0
+        assert bench.writes(mark) == []
+        with shop.connect(shop.name) as connection:
+            shop.insert(connection, 5)
+        change["postgresql_restore_backup"] = "before-change"
+    if mode == "geo":
+        change["postgresql_restore_location"] = "northeurope"
+    run = bench.playbook("restore_postgresql", "-e", shop.inputs(name, **change))
+    assert run.code == 0, run.output
+    assert shop.rows(name) == wanted
+    server = shop.arm("GET", f"{shop.group}/{PROVIDER}/{name}")
+    assert server["location"] == ("northeurope" if mode == "geo" else "westeurope")
+    assert shop.receipt(name)["status"] != "fail"
+    mark = bench.mark()
+    again = bench.playbook("restore_postgresql", "-e", shop.inputs(name, **change))
+    assert again.code == 0, again.output
+    assert [write for write in bench.writes(mark) if "flexibleServers" in write] == []
+
+
+def test_a_dropped_server_comes_back_beside_the_one_that_took_its_name(bench, shop):
+    """Someone deletes the server and site.yml makes an empty one: its settings and the old one's data are restored."""
+    gone = f"{shop.group}/{PROVIDER}/{shop.name}-latest"
+    wanted = shop.rows(f"{shop.name}-latest")
+    body = shop.arm("GET", gone)
+    shop.arm("DELETE", gone)
+    properties = {key: body["properties"][key] for key in ("version", "authConfig")}
+    shop.arm("PUT", gone, {"location": "westeurope", "sku": body["sku"], "properties": properties})
+    shop.open(gone)
+    name = f"{shop.name}-back"
+    change = {
+        "platform": {
+            "postgresql": {
+                "id": gone,
+                "name": f"{shop.name}-latest",
+                "fqdn": body["properties"]["fullyQualifiedDomainName"],
+            },
+            "storage": {"blob_endpoint": shop.blobs},
+        },
+        "postgresql_restore_mode": "dropped",
+        "postgresql_restore_location": "westeurope",
+        "postgresql_restore_point_in_time": "",
+    }
+    run = bench.playbook("restore_postgresql", "-e", shop.inputs(name, **change))
+    assert run.code == 0, run.output
+    assert shop.rows(name) == wanted
+    assert shop.receipt(name)["status"] != "fail"

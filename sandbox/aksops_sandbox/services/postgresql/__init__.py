@@ -14,7 +14,7 @@ from aksops_sandbox.engines.postgres.front import Front
 from aksops_sandbox.engines.postgres.runtime import PostgresError
 from aksops_sandbox.http.message import Request, Response
 from aksops_sandbox.services.base import Service
-from aksops_sandbox.services.postgresql import catalog, children
+from aksops_sandbox.services.postgresql import catalog, children, quota
 from aksops_sandbox.services.postgresql.gate import SandboxGate
 from aksops_sandbox.services.postgresql.servers import Servers
 from aksops_sandbox.services.postgresql.state import SERVER, State, find_server
@@ -47,6 +47,11 @@ class PostgresqlService(Service):
         self.arm_routes = [
             ("POST", rf"{_SUBSCRIPTION}/(?:locations/[^/]+/)?checkNameAvailability", self._check_name),
             ("GET", rf"{_SUBSCRIPTION}/locations/([^/]+)/capabilities", self._capabilities),
+            (
+                "GET",
+                rf"{_SUBSCRIPTION}/locations/(?P<location>[^/]+)/resourceType/flexibleServers/usages",
+                quota.usages,
+            ),
             ("GET", rf"{_SERVER_PATH}/capabilities", self._server_capabilities),
             ("GET", rf"{_SERVER_PATH}/replicas", self._replicas),
         ]

@@ -14,7 +14,7 @@ from aksops_sandbox.azure.store import Resource
 from aksops_sandbox.engines.postgres import backups
 from aksops_sandbox.engines.postgres.cluster import Cluster
 from aksops_sandbox.http.message import Request, Response
-from aksops_sandbox.services.postgresql import catalog
+from aksops_sandbox.services.postgresql import catalog, quota
 from aksops_sandbox.services.postgresql.state import DROPPED_DAYS, SERVER, State, find_server, parse_time, utc_text
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Servers(ResourceType):
         else:
             self._prepare_update(new, old)
         _check(new)
+        if old is None:
+            quota.check(ctx, new)
         self._state.begin(new.id)
         # Kept in memory only, for as long as the operation takes: the store is a file.
         self._passwords[new.id.lower()] = new.internal.pop(_PASSWORD, None)
@@ -89,8 +91,8 @@ class Servers(ResourceType):
         source_id = new.properties.get("sourceServerResourceId") or ""
         text = new.properties.get("pointInTimeUTC")
         moment = parse_time(text) if text else None
-        if mode == "PointInTimeRestore" and moment is None:
-            raise refuse("InvalidParameterValue", "pointInTimeUTC is required where createMode is PointInTimeRestore.")
+        if mode in ("PointInTimeRestore", "ReviveDropped") and moment is None:
+            raise refuse("InvalidParameterValue", f"pointInTimeUTC is required where createMode is {mode}.")
         if mode == "ReviveDropped":
             key, record = self._dropped(ctx, source_id)
             source, cluster = Resource(**record["resource"]), self._state.engine(ctx).dropped(key)
@@ -105,7 +107,7 @@ class Servers(ResourceType):
                 self._state.end(source.id)
         _check_region(new, source, mode)
         _check_network(new, source, mode)
-        if mode == "PointInTimeRestore" and moment is not None:
+        if mode != "GeoRestore" and moment is not None:
             _check_window(cluster, source, moment)
         if new.properties.get("version") not in (None, source.properties["version"]):
             raise refuse(
@@ -127,7 +129,7 @@ class Servers(ResourceType):
         new.properties.pop("highAvailability", None)
         new.body["sku"] = new.body.get("sku") or source.body.get("sku")
         dropped = {"dropped": key} if key else {"source": source.id}
-        return {**dropped, "moment": utc_text(moment) if moment and mode == "PointInTimeRestore" else None}
+        return {**dropped, "moment": utc_text(moment) if moment and mode != "GeoRestore" else None}
 
     @staticmethod
     def _dropped(ctx: Sandbox, source_id: str) -> tuple[str, dict[str, Any]]:

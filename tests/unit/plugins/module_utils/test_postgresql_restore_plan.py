@@ -103,6 +103,50 @@ def test_a_backup_is_restored_to_its_end():
     assert plans.iso(point) == "2026-11-22T01:00:00Z"
 
 
+def event(moment, **change):
+    return {
+        "resourceId": SOURCE.path.upper(),
+        "operationName": {"value": "Microsoft.DBforPostgreSQL/flexibleServers/delete"},
+        "status": {"value": "Succeeded"},
+        "submissionTimestamp": moment,
+        **change,
+    }
+
+
+def test_a_dropped_server_is_restored_to_its_last_deletion():
+    events = [
+        event("2026-11-20T08:00:00.1234567Z"),
+        event("2026-11-22T08:00:00.1234567Z"),
+        event("2026-11-22T07:59:00Z", status={"value": "Accepted"}),
+        event("2026-11-22T09:00:00Z", status={"value": "Failed"}),
+        event("2026-11-22T09:00:00Z", resourceId=f"{SOURCE.path}/databases/shop"),
+        event("2026-11-22T09:00:00Z", operationName={"value": "Microsoft.DBforPostgreSQL/flexibleServers/write"}),
+    ]
+    dropped = request(mode="dropped", point=None, location="westeurope")
+    point = plans.resolve(dropped, None, [], NOW, events=events)
+    assert point == plans.parse_point("2026-11-22T08:00:00.123456Z")
+    content = plans.body(dropped, {"location": "westeurope"}, point)
+    assert content["properties"] == {
+        "createMode": "ReviveDropped",
+        "sourceServerResourceId": SOURCE.path,
+        "pointInTimeUTC": "2026-11-22T08:00:00.123456Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        ([], "no deletion of psql-shop in g within 30 days"),
+        ([event("2026-11-22T08:00:00Z", status={"value": "Failed"})], "no deletion of psql-shop"),
+        ([event("2026-11-18T10:00:00Z")], "deleted at 2026-11-18T10:00:00Z.*until 2026-11-23T10:00:00Z"),
+    ],
+)
+def test_a_server_whose_backups_are_gone_is_refused(events, words):
+    dropped = request(mode="dropped", point=None, location="westeurope")
+    with pytest.raises(AksPlatformError, match=words):
+        plans.resolve(dropped, None, [], NOW, events=events)
+
+
 def test_the_request_names_itself_in_tags_and_takes_the_size_over():
     wish = request(tags={"drill": "yes"})
     body = plans.body(wish, server(), wish.point)
@@ -160,15 +204,26 @@ def test_everything_that_azure_leaves_behind_is_brought_over():
         "restart",
         "firewall_rule",
         "private_endpoint",
+        "zone_group",
         "administrator",
         "diagnostics",
         "lock",
     ]
     assert actions[-1].name == "keep"
     assert actions[-1].content["properties"]["level"] == "CanNotDelete"
-    endpoint = next(action for action in actions if action.kind == "private_endpoint")
-    assert endpoint.content["group"] == "net"
-    assert endpoint.content["zones"] == ["/zones/privatelink.postgres.database.azure.com"]
+    endpoint, zones = (action for action in actions if action.kind in {"private_endpoint", "zone_group"})
+    assert endpoint.content["group"] == zones.content["group"] == "net"
+    assert endpoint.name == zones.name == "pe-new"
+    assert zones.content["zones"] == ["/zones/privatelink.postgres.database.azure.com"]
+
+
+def test_a_private_endpoint_without_its_zones_is_completed():
+    there = full()
+    made = {**there.endpoints[0], "name": "pe-new", "zones": []}
+    there.endpoints = [made]
+    (action,) = plans.reconcile(full(), there, plans.Reconcile())
+    assert (action.kind, action.name) == ("zone_group", "pe-new")
+    assert made["zones"] == []
 
 
 def test_nothing_is_done_twice():
@@ -218,16 +273,67 @@ def test_growth_and_retention_are_brought_over():
     assert plans.reconcile(source, source, plans.Reconcile()) == []
 
 
+def test_a_disk_of_the_second_kind_keeps_its_numbers():
+    numbers = {"iops": 4000, "throughput": 200}
+    source = plans.Snapshot(server(storage={"type": "PremiumV2_LRS", "autoGrow": "Disabled", **numbers}))
+    there = plans.Snapshot(server(storage={"type": "PremiumV2_LRS", "iops": 3000, "throughput": 125}))
+    (action,) = plans.reconcile(source, there, plans.Reconcile())
+    assert action.content["properties"]["storage"] == numbers
+    assert plans.body(request(), source.server, NOW)["properties"]["storage"] == {"type": "PremiumV2_LRS"}
+
+
+IDENTITY = "/subscriptions/s/resourceGroups/ids/providers/Microsoft.ManagedIdentity/userAssignedIdentities/key"
+
+
+def encrypted(**change):
+    key = {"type": "AzureKeyVault", "primaryKeyURI": "https://v/keys/k", "primaryUserAssignedIdentityId": IDENTITY}
+    backup = {"earliestRestoreDate": "2026-11-20T00:00:00Z", "geoRedundantBackup": "Enabled"}
+    identity = {"type": "UserAssigned", "userAssignedIdentities": {IDENTITY: {"principalId": "p", "clientId": "c"}}}
+    return {**server(dataEncryption={**key, **change}, backup=backup), "identity": identity}
+
+
+def test_the_customers_key_and_its_identity_are_the_new_servers():
+    content = plans.body(request(), encrypted(), NOW)
+    assert content["identity"] == {"type": "UserAssigned", "userAssignedIdentities": {IDENTITY: {}}}
+    assert content["properties"]["dataEncryption"] == {
+        "type": "AzureKeyVault",
+        "primaryKeyURI": "https://v/keys/k",
+        "primaryUserAssignedIdentityId": IDENTITY,
+    }
+    needed = plans.rights(request(), plans.Snapshot(encrypted()), plans.Reconcile())
+    assert needed["/subscriptions/s/resourceGroups/ids"] == [
+        "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
+    ]
+
+
+def test_a_geo_restore_takes_the_key_of_the_other_region():
+    geo = request(mode="geo", point=None, location="northeurope")
+    other = {"geoBackupKeyURI": "https://n/keys/k", "geoBackupUserAssignedIdentityId": "/other"}
+    assert plans.resolve(geo, encrypted(**other), [], NOW, "northeurope") == NOW
+    assert plans.body(geo, encrypted(**other), NOW)["properties"]["dataEncryption"] == {
+        "type": "AzureKeyVault",
+        "primaryKeyURI": "https://n/keys/k",
+        "primaryUserAssignedIdentityId": "/other",
+    }
+    with pytest.raises(AksPlatformError, match="has none for its geo-redundant backup"):
+        plans.resolve(geo, encrypted(), [], NOW, "northeurope")
+
+
+def test_a_geo_restore_stays_as_closed_as_its_source():
+    geo = request(mode="geo", point=None, location="northeurope")
+    assert plans.body(geo, server(), NOW)["properties"]["network"] == {"publicNetworkAccess": "Disabled"}
+
+
 def test_private_endpoints_in_two_subnets_get_two_names():
     first = full().endpoints[0]
     second = {**first, "properties": {"subnet": {"id": "/vnet/subnets/other"}}}
     there = plans.Snapshot({"name": "new", "properties": {}})
     both = plans.reconcile(plans.Snapshot(server(), endpoints=[first, second]), there, plans.Reconcile())
-    assert [action.name for action in both] == ["pe-new", "pe-new-2"]
+    assert [action.name for action in both] == ["pe-new", "pe-new", "pe-new-2", "pe-new-2"]
     # One was made before a kill.
     there.endpoints = [first]
     left = plans.reconcile(plans.Snapshot(server(), endpoints=[first, second]), there, plans.Reconcile())
-    assert [action.name for action in left] == ["pe-new-2"]
+    assert [action.name for action in left] == ["pe-new-2", "pe-new-2"]
 
 
 def test_the_rights_are_those_of_the_writes():
@@ -243,7 +349,10 @@ def test_the_rights_are_those_of_the_writes():
             "Microsoft.Insights/diagnosticSettings/write",
             "Microsoft.Authorization/locks/write",
         ],
-        "/subscriptions/s/resourceGroups/net": ["Microsoft.Network/privateEndpoints/write"],
+        "/subscriptions/s/resourceGroups/net": [
+            "Microsoft.Network/privateEndpoints/write",
+            "Microsoft.Network/privateEndpoints/privateDnsZoneGroups/write",
+        ],
     }
     assert plans.rights(request(), full(), plans.Reconcile.only()) == {
         "/subscriptions/s/resourceGroups/g": [f"{server}/write"]
