@@ -54,10 +54,16 @@ class Source:
         self.group = client.group(f"rg-{name}")
         self.id = f"{client.subscription}{self.group}/providers/{postgresql.SERVER_TYPE}/{name}"
         workspace = f"{self.group}/providers/Microsoft.OperationalInsights/workspaces/law-{name}"
+        identity = f"{self.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-{name}"
+        self.put(identity, {"location": "westeurope"}, "2024-11-30")
         body = {
             "location": "westeurope",
             "sku": {"name": "Standard_D2ds_v5", "tier": "GeneralPurpose"},
             "tags": {"team": "shop"},
+            "identity": {
+                "type": "UserAssigned",
+                "userAssignedIdentities": {f"{client.subscription}{identity}": {}},
+            },
             "properties": {
                 "version": "18",
                 "authConfig": {"activeDirectoryAuth": "Enabled", "tenantId": client.env["ARM_TENANT_ID"]},
@@ -170,6 +176,8 @@ def test_everything_is_brought_over_once_and_taken_away_again(source):
     assert properties["storage"]["autoGrow"] == "Enabled"
     assert properties["backup"]["backupRetentionDays"] == 21
     assert there.server["tags"]["team"] == "shop"
+    assert there.server["identity"] == wanted.server["identity"]
+    assert there.server["identity"]["userAssignedIdentities"]
 
     again = source.restore(name)
     assert again.run(check_mode=False)["phase"] == "configured"
@@ -218,6 +226,7 @@ def end_state(snapshot: plans.Snapshot) -> dict[str, Any]:
     state["tags"] = {
         key: value for key, value in snapshot.server["tags"].items() if key not in (plans.TAG_ID, plans.TAG_POINT)
     }
+    state["identity"] = snapshot.server["identity"]
     for part in ("maintenanceWindow", "highAvailability", "storage", "network", "authConfig", "state"):
         state[part] = properties[part]
     state["backup"] = properties["backup"]["backupRetentionDays"]
