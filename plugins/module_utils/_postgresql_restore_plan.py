@@ -593,6 +593,19 @@ def endpoint_name(server: str, number: int) -> str:
     return f"pe-{server}"[:80] if number == 0 else f"pe-{server}"[:77] + f"-{number + 1}"
 
 
+def expected(receipts: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, t.Any] | None:
+    """Return how long drills of a server took, None where there was none.
+
+    :param receipts: theirs; one that did not come to the new server says nothing.
+    """
+    spans = []
+    for receipt in receipts:
+        parts = receipt.get("seconds") or {}
+        if parts.get("provision"):
+            spans.append(round(sum(float(part or 0) for part in parts.values()), 1))
+    return {"drills": len(spans), "least": min(spans), "most": max(spans)} if spans else None
+
+
 def blockers(source: t.Mapping[str, t.Any] | None, now: datetime.datetime) -> list[str]:
     """Return what keeps a server from being restored now, one sentence each."""
     if source is None:

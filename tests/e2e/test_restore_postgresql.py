@@ -294,6 +294,10 @@ def test_a_drill_proves_measures_and_leaves_nothing(bench, shop):
         assert f"{number} drills, 0 of them failed" in page
         shutil.rmtree(folder)  # as a job's container forgets its disk
     assert "2 drills, 0 of them failed" in page
+    latest = shop.inputs(f"{shop.name}-soon", postgresql_restore_mode="latest", postgresql_restore_point_in_time="")
+    planned = bench.playbook("restore_postgresql", "--check", "-e", latest)
+    assert planned.code == 0, planned.output
+    assert "The last drills of this server, 2, took" in " ".join(planned.output.split())
     assert [item["receipt"]["status"] == "fail" for _name, item in shop.kept("drill")] == [False, False]
 
     failing = [{"name": "impossible", "database": "shop", "query": "SELECT count(*) FROM orders", "expect": "-1"}]

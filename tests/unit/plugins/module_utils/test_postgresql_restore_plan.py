@@ -359,6 +359,17 @@ def test_the_rights_are_those_of_the_writes():
     }
 
 
+def test_drills_say_how_long_a_restore_takes():
+    drills = [
+        {"seconds": {"provision": 300.0, "configure": 40.5, "verify": 9}},
+        {"seconds": {"provision": 250, "configure": None}},
+        {"seconds": {}},
+        {},
+    ]
+    assert plans.expected(drills) == {"drills": 2, "least": 250.0, "most": 349.5}
+    assert plans.expected([{}]) is None
+
+
 def test_blockers_are_sentences():
     assert plans.blockers(server(), NOW) == []
     assert "Updating" in plans.blockers(server(state="Updating"), NOW)[0]
