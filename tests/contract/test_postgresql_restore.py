@@ -352,6 +352,45 @@ def test_a_server_beyond_the_quota_is_refused_before_any_write(source):
     assert source.client.arm("GET", f"{source.group}/providers/{postgresql.SERVER_TYPE}/{name}", API).status == 404
 
 
+def test_a_server_in_a_subnet_is_restored_into_another_that_is_delegated(client):
+    name = f"pgn{uuid.uuid4().hex[:6]}"
+    group = f"{client.subscription}{client.group(f'rg-{name}')}"
+    vnet = f"{group}/providers/Microsoft.Network/virtualNetworks/vnet"
+    zone = f"{group}/providers/Microsoft.Network/privateDnsZones/{name}.private.postgres.database.azure.com"
+    delegation = {"name": "psql", "properties": {"serviceName": postgresql.SERVER_TYPE}}
+    subnets = [
+        {"name": part, "properties": {"addressPrefix": f"10.91.{number}.0/28", "delegations": delegations}}
+        for number, (part, delegations) in enumerate((("one", [delegation]), ("two", [delegation]), ("bare", [])))
+    ]
+    body = {"addressSpace": {"addressPrefixes": ["10.91.0.0/16"]}, "subnets": subnets}
+    parsed = postgresql.parse_id(f"{group}/providers/{postgresql.SERVER_TYPE}/{name}")
+    network = {"delegatedSubnetResourceId": f"{vnet}/subnets/one", "privateDnsZoneArmResourceId": zone}
+    auth = {"activeDirectoryAuth": "Enabled", "passwordAuth": "Disabled", "tenantId": client.env["ARM_TENANT_ID"]}
+    server = {
+        "location": "westeurope",
+        "sku": {"name": "Standard_D2ds_v5", "tier": "GeneralPurpose"},
+        "properties": {"version": "18", "authConfig": auth, "network": network},
+    }
+    arm = arm_client(client)
+    arm.put(vnet, service.ENDPOINTS_API, {"location": "westeurope", "properties": body})
+    arm.put(zone, "2024-06-01", {"location": "global", "properties": {}})
+    arm.put(parsed.path, API, server)
+
+    def restore(part: str) -> service.Restore:
+        place = {"delegated_subnet_id": f"{vnet}/subnets/{part}", "private_dns_zone_id": zone}
+        request = plans.Request(source=parsed, target=parsed.sibling(f"{name}-r"), mode="latest", **place)
+        return service.Restore(service.Servers(arm), request, plans.Reconcile(), timeout=120, interval=0.5)
+
+    for part, words in (("bare", "vnet/bare is delegated to nothing"), ("none", "vnet/none does not exist")):
+        with pytest.raises(AksPlatformError, match=words):
+            restore(part).run(check_mode=False)
+    assert arm.get(parsed.sibling(f"{name}-r").path, API) is None
+    found = restore("two").run(check_mode=False)
+    assert found["server"]["properties"]["network"]["delegatedSubnetResourceId"] == f"{vnet}/subnets/two"
+    restore("two").discard(check_mode=False)
+    arm.delete(group, "2023-07-01")
+
+
 def test_now_is_inside_the_window_of_a_new_server(source):
     content = source.arm("GET", source.id)
     earliest, latest = plans.window(content, datetime.datetime.now(plans.UTC))
