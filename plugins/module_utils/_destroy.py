@@ -86,13 +86,17 @@ def run(
     if found.group is not None:
         plan = planning.plan(found.resources, data=settings.data, needed_by_data=found.needed, messages=found.messages)
         kept = plan.kept
+        ours = planning.own_locks(found.locks) if settings.data else []
+        others = [lock for lock in found.locks if lock["id"] not in ours]
         refused = planning.refusals(
-            found.group, settings.environment, found.locks, kept, () if settings.data else found.volumes
+            found.group, settings.environment, others, kept, () if settings.data else found.volumes
         )
         if refused:
             raise AksPlatformError("\n".join(refused), refusals=refused)
         types = {str(item["id"]): str(item["type"]) for item in found.resources}
+        unlocked = _delete(settings, arm, ours, say, sleep)
         removed, deleted = _group(settings, arm, found, plan, types, say, sleep)
+        removed = [*unlocked, *removed]
     if settings.data and settings.state_group_id:
         gone = _state(settings, arm, say)
         removed += gone
@@ -395,6 +399,10 @@ def text(outcome: Outcome, check_mode: bool) -> list[str]:
     """Return the outcome as lines for a person."""
     verb = "would be removed" if check_mode else "removed"
     lines = [f"{len(outcome.removed)} {verb}" if outcome.removed else "There was nothing to remove."]
+    replaced = [
+        item.split("/")[-5] for item in planning.own_locks({"id": i, "name": i.split("/")[-1]} for i in outcome.removed)
+    ]
+    lines += [f"  among them {name}, which a promotion had replaced, with the lock on it" for name in replaced]
     if outcome.kept:
         lines.append("Stays, because its data was not given up (destroy_data):")
         lines += [f"  {item.id.rsplit('/', 1)[-1]} {item.why}" for item in outcome.kept]

@@ -14,6 +14,9 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_promotion_plan import LOCK, SUPERSEDED
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_restore_plan import TAG_ROLE
+
 #: What holds data, and why it stays unless the caller gives the data up.
 DATA: dict[str, str] = {
     "microsoft.containerregistry/registries": "images",
@@ -51,6 +54,7 @@ HELD: dict[str, tuple[int, str]] = {
 }
 
 ENVIRONMENT_TAG = "aksops-environment"
+SERVERS = "microsoft.dbforpostgresql/flexibleservers"
 CLUSTER = "microsoft.containerservice/managedclusters"
 IDENTITY = "microsoft.managedidentity/userassignedidentities"
 
@@ -103,7 +107,8 @@ def plan(
 def _why_kept(resource: t.Mapping[str, t.Any], needed: t.Mapping[str, str], messages: t.Mapping[str, int]) -> str:
     where = str(resource["id"]).lower()
     if kind(resource) in DATA:
-        return f"holds {DATA[kind(resource)]}"
+        replaced = (resource.get("tags") or {}).get(TAG_ROLE) == SUPERSEDED
+        return f"holds {DATA[kind(resource)]}" + (" of before a promotion, and keeps its lock" if replaced else "")
     if kind(resource) in COMPANIONS:
         return COMPANIONS[kind(resource)]
     if messages.get(where):
@@ -126,6 +131,11 @@ def needed_by(servers: t.Iterable[t.Mapping[str, t.Any]]) -> dict[str, str]:
         if subnet and zone:
             found[str(zone).lower()] = f"{server.get('name')} is found by it"
     return found
+
+
+def own_locks(locks: t.Iterable[t.Mapping[str, t.Any]]) -> list[str]:
+    """Return the ids of locks that promotions have set on servers which they replaced: it goes with the data."""
+    return [str(item["id"]) for item in locks if item.get("name") == LOCK and f"/{SERVERS}/" in str(item["id"]).lower()]
 
 
 def refusals(

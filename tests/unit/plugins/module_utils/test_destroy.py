@@ -140,6 +140,22 @@ def test_a_lock_on_data_that_stays_does_not_matter():
     assert len(planning.refusals(OURS, "shop", [lock], [], [])) == 1
 
 
+def test_a_server_that_a_promotion_replaced_is_told_apart_and_only_its_own_lock_is_ours():
+    replaced = resource(POSTGRESQL, "old", tags={"aksops-postgresql-role": "superseded"})
+    (kept,) = planning.plan([replaced], data=False).kept
+    assert kept.why == "holds databases and their backups of before a promotion, and keeps its lock"
+    at = "providers/Microsoft.Authorization/locks"
+    locks = [
+        {"id": f"{where}/{at}/{name}", "name": name}
+        for where, name in [
+            (rid(POSTGRESQL, "old"), "aksops-superseded"),
+            (rid(POSTGRESQL, "old"), "mine"),
+            (GROUP, "aksops-superseded"),
+        ]
+    ]
+    assert planning.own_locks(locks) == [locks[0]["id"]]
+
+
 def test_only_disks_of_claims_are_volumes():
     disks = [
         {"type": "Microsoft.Compute/disks", "name": "os"},
@@ -301,6 +317,23 @@ def test_with_data_nothing_is_left():
     assert outcome.kept == []
     assert {item.name for item in outcome.soft_deleted} == {"shop", "sttf"}
     assert rid(POSTGRESQL) in outcome.removed
+
+
+def test_a_server_that_a_promotion_replaced_stays_with_its_lock_and_goes_with_the_data():
+    world = Azure()
+    old = resource(POSTGRESQL, "old", properties={}, tags={"aksops-postgresql-role": "superseded"})
+    lock = f"{old['id']}/providers/Microsoft.Authorization/locks/aksops-superseded"
+    world.resources[old["id"]] = old
+    world.locks[lock] = "aksops-superseded"
+    assert old["id"] in {item.id for item in destroy(world).kept}
+    assert old["id"] in world.resources
+    assert lock in world.locks
+    foretold = destroy(world, data=True, check_mode=True)
+    assert lock in world.locks
+    outcome = destroy(world, data=True)
+    assert (world.resources, world.groups, world.locks) == ({}, {}, {})
+    assert sorted(outcome.removed) == sorted(foretold.removed)
+    assert "  among them old, which a promotion had replaced, with the lock on it" in _destroy.text(outcome, False)
 
 
 @pytest.mark.parametrize("data", [False, True])
