@@ -110,7 +110,7 @@ def begin(record: Record, kind: str, target: str = "") -> Record:
 
 
 def switch(record: Record) -> Record:
-    """Return the record once the old server is fenced: the commit point of the change."""
+    """Return the record once the old server is read-only and the new one open: the commit point of the change."""
     change = _under_way(record)
     return dataclasses.replace(record, active=change.target, change=dataclasses.replace(change, phase=SWITCHING))
 

@@ -35,7 +35,7 @@ TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE = (
 TAGS = (TAG_SOURCE, TAG_MODE, TAG_POINT, TAG_ID, TAG_PHASE)
 #: What a promotion says of the source is not true of its copy.
 TAG_ROLE = "aksops-postgresql-role"
-PROMOTION_TAGS = (TAG_ROLE, "aksops-postgresql-fence")
+PROMOTION_TAGS = (TAG_ROLE, "aksops-postgresql-fence", "aksops-postgresql-mark")
 #: What a promotion may call a server that is in use, or that it may lead back to.
 KEPT_ROLES = ("candidate", "active", "superseded")
 #: Locks of a promotion say something of the source, not of its copy.

@@ -10,10 +10,14 @@ module: postgresql_fence
 short_description: Keep applications out of a PostgreSQL Flexible Server, or let them in again
 version_added: 0.2.0
 description:
-  - A fenced server refuses new connections to every database but C(postgres) and Azure's own, and ends the ones that
-    are open, so that nothing is written to it any more. Nothing is deleted, and the administrator still gets in.
-  - It sets each database's connection limit to zero. The limits that were there are kept in the tag
-    C(aksops-postgresql-fence) of the server and come back with O(state=open).
+  - The fence has two steps, so that there is a server to read from at every moment of a promotion. Nothing is deleted.
+  - A read-only server sets C(default_transaction_read_only) for every database but C(postgres) and Azure's own, and
+    for each role in them that has a setting of its own, and ends the sessions that began before. A client that asks
+    for a transaction that writes still gets it; what was written so is found and told when the server is closed.
+  - A closed server has a connection limit of zero for each of these databases, so that only C(postgres) lets the
+    administrator in. The limits that were there are kept in the tag C(aksops-postgresql-fence).
+  - Both come back as they were with O(state=open). The tag C(aksops-postgresql-mark) keeps the transaction numbers of
+    these moments, by which rows are told that were written since.
   - An application that works in the database C(postgres) is not kept out of that one.
 options:
   server_id:
@@ -25,9 +29,11 @@ options:
     type: str
     required: true
   state:
-    description: Whether applications are kept out.
+    description:
+      - V(read_only) lets applications read. A server that is closed already stays closed.
+      - V(closed) keeps them out, and makes the server read-only first.
     type: str
-    choices: [fenced, open]
+    choices: [read_only, closed, open]
     required: true
   sessions_timeout:
     description: Seconds to wait for open sessions to end.
@@ -52,12 +58,12 @@ EXAMPLES = r"""
   aksops.platform.postgresql_fence:
     server_id: "{{ old.id }}"
     server_fqdn: "{{ old.fqdn }}"
-    state: fenced
+    state: closed
 """
 
 RETURN = r"""
 databases:
-  description: Databases whose connection limit was changed.
+  description: Databases whose settings or connection limit were changed.
   type: list
   elements: str
   returned: success
@@ -67,6 +73,14 @@ sessions:
   type: int
   returned: success
   sample: 12
+late:
+  description:
+    - What was written after the server was made read-only, as it was found when it was closed; null where it was not
+      closed now.
+    - C(told) is false where it cannot be known, as after an interruption. C(changes) counts inserted, updated and
+      deleted rows, and C(tables) has the rows that are newer, by C(database) and C(table).
+  type: dict
+  returned: success
 """
 
 import typing as t
@@ -85,7 +99,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     arm = _arm.client(params)
     user = _postgresql.login_user(params, arm, credential, sql.SCOPES[params["cloud"]])
     login = sql.from_params(params, user, credential)
-    fence = Fence(arm, params["server_id"], lambda: sql.Session(login, "postgres"))
+    fence = Fence(arm, params["server_id"], lambda database: sql.Session(login, database))
     return fence.apply(params["state"], check_mode=module.check_mode, timeout=params["sessions_timeout"])
 
 
@@ -95,13 +109,19 @@ def main() -> None:
             **_auth.AUTH_ARG_SPEC,
             **sql.LOGIN_ARG_SPEC,
             "server_id": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["fenced", "open"], "required": True},
+            "state": {"type": "str", "choices": ["read_only", "closed", "open"], "required": True},
             "sessions_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**run(module))
+        result = run(module)
+        late = result["late"] or {}
+        if late.get("changes"):
+            module.warn(
+                f"{late['changes']} changes of rows were written after the server was made read-only: see late."
+            )
+        module.exit_json(**result)
     except AksPlatformError as error:
         fail_from(module, error)
 

@@ -27,7 +27,7 @@ options:
   action:
     description:
       - V(begin) begins a change, or goes on with the one that is under way. It writes nothing where it refuses.
-      - V(switch) names the new server as the one in use. The old one must be fenced by then.
+      - V(switch) names the new server as the one in use. The old one must be read-only and the new one open by then.
       - V(mark) tags both servers with their roles. A server that was replaced is locked against deletion.
       - V(finish) ends the change.
     type: str

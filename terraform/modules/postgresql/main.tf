@@ -68,6 +68,7 @@ resource "azurerm_postgresql_flexible_server" "this" {
       tags["aksops-restore-id"],
       tags["aksops-restore-phase"],
       tags["aksops-postgresql-fence"],
+      tags["aksops-postgresql-mark"],
       tags["aksops-postgresql-role"],
     ]
   }
