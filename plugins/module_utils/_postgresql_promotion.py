@@ -41,7 +41,8 @@ class Promotion:
 
         :raises AksPlatformError: refused; nothing was written.
         """
-        wanted = plans.begin(self.record, kind, target)
+        began = datetime.datetime.now(plans.UTC).strftime("%Y%m%dT%H%M%SZ")
+        wanted = plans.begin(self.record, kind, target, began)
         change, receipt = wanted.change, None
         if change is not None and change.kind == plans.PROMOTE and change.phase == plans.FENCING:
             server = self._server(change.target)
@@ -79,7 +80,7 @@ class Promotion:
         change = self.record.change
         found: dict[str, t.Any] = {}
         if change is not None:
-            found = {"kind": change.kind, "phase": change.phase}
+            found = {"kind": change.kind, "phase": change.phase, "id": change.identity}
             for part, name in (("source", change.source), ("target", change.target)):
                 server = self._server(name) or {}
                 fqdn = (server.get("properties") or {}).get("fullyQualifiedDomainName", "")

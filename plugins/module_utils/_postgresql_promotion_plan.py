@@ -44,9 +44,15 @@ class Change:
     source: str
     target: str
     phase: str = FENCING
+    began: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What its receipts are told from those of other changes by."""
+        return f"{self.kind}-{self.source}-{self.target}-{self.began}"
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.source} {self.target} {self.phase}"
+        return f"{self.kind} {self.source} {self.target} {self.phase} {self.began}".strip()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +73,7 @@ def read(tags: t.Mapping[str, str], known: str) -> Record:
     change = None
     if text:
         parts = text.split()
-        if len(parts) != 4 or parts[0] not in (PROMOTE, ROLL_BACK) or parts[3] not in (FENCING, SWITCHING):
+        if len(parts) not in (4, 5) or parts[0] not in (PROMOTE, ROLL_BACK) or parts[3] not in (FENCING, SWITCHING):
             raise AksPlatformError(
                 f"The tag {TAG_CHANGE} says {text!r}, which no promotion writes: correct or remove it."
             )
@@ -83,7 +89,7 @@ def write(before: t.Mapping[str, str], record: Record) -> tuple[dict[str, str], 
     return setting, gone
 
 
-def begin(record: Record, kind: str, target: str = "") -> Record:
+def begin(record: Record, kind: str, target: str = "", began: str = "") -> Record:
     """Return the record of a change that begins or goes on; without a change where there is nothing to do.
 
     :raises AksPlatformError: another change is under way.
@@ -99,13 +105,13 @@ def begin(record: Record, kind: str, target: str = "") -> Record:
             )
         if record.active == target:
             return record
-        return dataclasses.replace(record, change=Change(PROMOTE, record.active, target))
+        return dataclasses.replace(record, change=Change(PROMOTE, record.active, target, began=began))
     if change is not None and change.kind == ROLL_BACK:
         return record
     if change is not None:
-        return dataclasses.replace(record, change=Change(ROLL_BACK, change.target, change.source))
+        return dataclasses.replace(record, change=Change(ROLL_BACK, change.target, change.source, began=began))
     if record.previous:
-        return dataclasses.replace(record, change=Change(ROLL_BACK, record.active, record.previous))
+        return dataclasses.replace(record, change=Change(ROLL_BACK, record.active, record.previous, began=began))
     return record
 
 

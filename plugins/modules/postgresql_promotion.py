@@ -85,7 +85,8 @@ previous:
   type: str
   returned: success
 change:
-  description: The change under way, with C(kind), C(phase), and C(source) and C(target), each with name, id and fqdn.
+  description:
+    - The change under way, with C(kind), C(phase), C(id), and C(source) and C(target), each with name, id and fqdn.
   type: dict
   returned: success
 receipt:

@@ -144,6 +144,7 @@ class World:
             "postgresql_promote_server": NEW,
             "postgresql_promote_resource_group_id": f"{self.client.subscription}{GROUP}",
             "postgresql_promote_known_server": OLD,
+            "postgresql_promote_vault_uri": VAULT,
             "postgresql_promote_receipts_endpoint": "https://stkill.blob.core.windows.net/",
             "postgresql_promote_virtual_endpoint": "kill-orders",
             "postgresql_promote_verify": False,
@@ -215,7 +216,7 @@ class World:
         ).body.decode()
         names = re.findall(r"<Name>(promotion/[^<]+\.json)</Name>", listed)
         found = [json.loads(self.client.send("GET", f"{base}/{name}", None, headers).body)["receipt"] for name in names]
-        return sorted(found, key=lambda receipt: receipt["finished"])
+        return sorted(found, key=lambda receipt: receipt["time"])
 
     def killed_everywhere(self, name: str, **given: Any) -> list[dict[str, str]]:
         """Run again and again, each time killed at the next boundary; returns what was found at each."""
@@ -247,6 +248,18 @@ def one_server(seen: list[dict[str, str]]) -> None:
             assert [at[OLD], at[NEW]].count("writes") <= 1, at
 
 
+def test_a_secret_that_would_be_left_behind_refuses_the_promotion(world):
+    url = f"{VAULT}/secrets/other?api-version=7.4"
+    body = {"value": f"Host={OLD}.postgres.database.azure.com;Port=5432"}
+    assert world.client.bearer("PUT", url, body, audience="https://vault.azure.net").status == 200
+    mark = world.bench.mark()
+    run = world.promote()
+    assert run.returncode != 0
+    assert "are not written by this inventory: other." in " ".join(run.stdout.split()), run.stdout[-3000:]
+    assert world.bench.writes(mark) == []
+    assert world.client.bearer("DELETE", url, audience="https://vault.azure.net").status == 200
+
+
 def test_killed_anywhere_a_promotion_leaves_one_server(world):
     session = world.connect(OLD, "app")
     seen = world.killed_everywhere("promotion")
@@ -255,12 +268,18 @@ def test_killed_anywhere_a_promotion_leaves_one_server(world):
     assert {"secret": NEW, OLD: "closed", NEW: "writes", "endpoints": NEW}.items() <= seen[-1].items()
     with pytest.raises(psycopg.OperationalError):
         session.execute("SELECT 1")
+    finished = [item for item in world.receipts() if item["status"] == "finished"]
+    assert list(finished[-1]["previous_secrets"]) == ["shop-url"]
 
 
-def test_killed_anywhere_the_way_back_leaves_one_server(world):
+def test_killed_anywhere_the_way_back_leaves_one_server_and_the_secret_that_was_there(world):
+    with world.connect(NEW, "app") as connection:
+        connection.execute("INSERT INTO orders SELECT FROM generate_series(1, 4)")
     seen = world.killed_everywhere("way-back", postgresql_promote_state="rolled_back")
     one_server(seen)
     assert {"secret": OLD, OLD: "writes", NEW: "closed", "endpoints": OLD}.items() <= seen[-1].items()
+    # As somebody had written it, and not as the inventory would have it.
+    assert world.secret.endswith("?application_name=by-hand")
     with world.connect(OLD, "app") as connection:
         assert connection.execute("SELECT count(*) FROM orders").fetchone() == (35,)
         assert connection.execute("SHOW default_transaction_read_only").fetchone() == ("off",)
@@ -276,7 +295,9 @@ def test_a_write_in_spite_of_the_fence_is_told(world):
         connection.execute("INSERT INTO orders DEFAULT VALUES")
     run = world.promote()
     assert run.returncode == 0, run.stdout[-4000:]
-    late = world.receipts()[-1]["late"]
+    late = [item for item in world.receipts() if item["status"] == "finished" and item["change"]["kind"] == "promote"][
+        -1
+    ]["late"]
     assert late == {"told": True, "changes": 1, "tables": [{"database": "shop", "table": "public.orders", "rows": 1}]}
 
 

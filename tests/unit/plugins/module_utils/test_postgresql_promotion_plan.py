@@ -54,7 +54,7 @@ class World:
 
     def run(self, kind: str, steps: int) -> None:
         """One run that is killed after some steps; the steps are those of the role, in its order."""
-        record = plans.begin(plans.read(self.tags, "old"), kind, "new")
+        record = plans.begin(plans.read(self.tags, "old"), kind, "new", "t")
         change = record.change
         if change is None:
             return
@@ -160,6 +160,15 @@ def test_the_newest_receipt_decides():
 def test_what_cannot_take_over_is_refused(candidate, words):
     with pytest.raises(AksPlatformError, match=words):
         plans.check_candidate("new", candidate, server("old"))
+
+
+def test_a_change_knows_itself_again_and_one_of_the_first_version_is_read():
+    change = plans.begin(plans.Record("old"), plans.PROMOTE, "new", "20261124T030000Z").change
+    assert plans.read({plans.TAG_CHANGE: str(change)}, "old").change == change
+    assert change.identity == "promote-old-new-20261124T030000Z"
+    assert plans.read({plans.TAG_CHANGE: "promote old new fencing"}, "old").change == plans.Change(
+        "promote", "old", "new"
+    )
 
 
 def test_a_tag_that_somebody_else_wrote_is_refused():
