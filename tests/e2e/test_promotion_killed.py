@@ -269,6 +269,8 @@ def test_killed_anywhere_a_promotion_leaves_one_server(world):
     with pytest.raises(psycopg.OperationalError):
         session.execute("SELECT 1")
     finished = [item for item in world.receipts() if item["status"] == "finished"]
+    gap = finished[-1]["gap"]
+    assert (gap["method"], gap["newer"], gap["back"], gap["untold"]) == ("copy", 7, 2, []), gap
     assert list(finished[-1]["previous_secrets"]) == ["shop-url"]
 
 
@@ -278,6 +280,10 @@ def test_killed_anywhere_the_way_back_leaves_one_server_and_the_secret_that_was_
     seen = world.killed_everywhere("way-back", postgresql_promote_state="rolled_back")
     one_server(seen)
     assert {"secret": OLD, OLD: "writes", NEW: "closed", "endpoints": OLD}.items() <= seen[-1].items()
+    undone = [
+        item for item in world.receipts() if item["change"]["kind"] == "roll-back" and item["status"] == "finished"
+    ]
+    assert (undone[-1]["gap"]["method"], undone[-1]["gap"]["newer"]) == ("since", 4), undone[-1]["gap"]
     # As somebody had written it, and not as the inventory would have it.
     assert world.secret.endswith("?application_name=by-hand")
     with world.connect(OLD, "app") as connection:
@@ -312,3 +318,6 @@ def test_a_lost_server_is_left_without_being_asked(world):
     run = world.promote(**given, postgresql_promote_virtual_endpoint="")
     assert run.returncode == 0, run.stdout[-4000:]
     assert (world.leads_to, world.state(OLD)) == (OLD, "writes")
+    last = [item for item in world.receipts() if item["status"] == "finished"][-1]
+    assert last["gap"]["newer"] is None
+    assert "cannot be reached" in last["gap"]["text"]
