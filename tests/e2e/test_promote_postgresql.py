@@ -28,6 +28,15 @@ ITEMS = [
     {"name": "reference-session-key", "generate": {"length": 48}},
     {"name": "reference-url", "template": "postgresql://reference@{{ platform.postgresql.fqdn }}:5432/reference"},
 ]
+#: With a password: it must open the server in use, too. AKSOPS_POSTGRESQL changes it, as to another network_mode.
+SERVER = {
+    "version": "18",
+    "high_availability": "Disabled",
+    "databases": {"reference": {}},
+    "authentication": "password",
+    "administrator_login": "keeper",
+    **json.loads(os.environ.get("AKSOPS_POSTGRESQL", "{}")),
+}
 
 
 class Platform:
@@ -36,7 +45,7 @@ class Platform:
     def __init__(self, bench: Any) -> None:
         self.bench = bench
         self.inputs = bench.folder / "inputs.json"
-        self.inputs.write_text(json.dumps({"secrets_items": ITEMS}))
+        self.inputs.write_text(json.dumps({"secrets_items": ITEMS, "infrastructure_postgresql": SERVER}))
         site = bench.playbook("site", "-e", f"@{self.inputs}")
         assert site.code == 0, site.output[-6000:]
         self.client = Client(Home(bench.home))
@@ -100,13 +109,13 @@ class Platform:
         path = f"{SERVERS}/{name}/providers/Microsoft.Authorization/locks"
         return [item["name"] for item in self.client.arm("GET", path, "2020-05-01").json["value"]]
 
-    def connect(self, server: str) -> psycopg.Connection:
+    def connect(self, server: str, user: str = "operator", password: str = "") -> psycopg.Connection:
         env = self.client.env
         return psycopg.connect(
             host=f"{server}.postgres.database.azure.com",
             hostaddr=env["PGHOSTADDR"],
-            user="operator",
-            password=self.client.token("https://ossrdbms-aad.database.windows.net"),
+            user=user,
+            password=password or self.client.token("https://ossrdbms-aad.database.windows.net"),
             dbname="reference",
             sslmode="verify-full",
             sslrootcert=env["PGSSLROOTCERT"],
@@ -126,13 +135,22 @@ class Platform:
         with self.connect(server) as connection:
             return connection.execute("SELECT count(*) FROM orders").fetchone()[0]
 
-    def secret(self) -> str:
-        """The server that the application's connection secret names."""
+    def value(self, name: str) -> str:
         path = f"{GROUP}/providers/Microsoft.KeyVault/vaults"
         (vault,) = self.client.arm("GET", path, "2023-07-01").json["value"]
-        url = f"{vault['properties']['vaultUri']}secrets/reference-url?api-version=7.4"
-        value = self.client.bearer("GET", url, audience="https://vault.azure.net").json["value"]
-        return value.partition("@")[2].partition(".")[0]
+        url = f"{vault['properties']['vaultUri']}secrets/{name}?api-version=7.4"
+        return self.client.bearer("GET", url, audience="https://vault.azure.net").json["value"]
+
+    def secret(self) -> str:
+        """The server that the application's connection secret names."""
+        return self.value("reference-url").partition("@")[2].partition(".")[0]
+
+    def administered(self) -> str:
+        """The server that the administrator's URL names, after a login there with the administrator's password."""
+        server = self.value("postgresql-admin-url").rpartition("@")[2].partition(".")[0]
+        with self.connect(server, "keeper", self.value("postgresql-admin-password")) as connection:
+            assert connection.execute("SELECT true").fetchone() == (True,)
+        return server
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +195,7 @@ def test_a_promotion_that_was_killed_is_finished_and_site_changes_nothing(bench,
         time.sleep(0.1)
     time.sleep(moment())
     bench.kill(process)
-    if platform.secret() == NAME:
-        assert (platform.serves(platform.old), platform.serves(NAME)) == (False, True)
+    assert platform.serves(platform.secret())
 
     # The secrets are not written by anybody else in between.
     if "aksops-postgresql-change" in platform.tags():
@@ -189,7 +206,7 @@ def test_a_promotion_that_was_killed_is_finished_and_site_changes_nothing(bench,
     run = bench.playbook("promote_postgresql", *platform.arguments())
     assert run.code == 0, run.output[-6000:]
     assert (platform.serves(platform.old), platform.serves(NAME)) == (False, True)
-    assert platform.secret() == NAME
+    assert (platform.secret(), platform.administered()) == (NAME, NAME)
     assert platform.rows(NAME) == 30
     tags = platform.tags()
     assert (tags["aksops-postgresql-active"], tags["aksops-postgresql-previous"]) == (NAME, platform.old)
@@ -215,7 +232,7 @@ def test_the_way_back(bench, platform):
     run = bench.playbook("promote_postgresql", *platform.arguments(postgresql_promote_state="rolled_back"))
     assert run.code == 0, run.output[-6000:]
     assert (platform.serves(platform.old), platform.serves(NAME)) == (True, False)
-    assert platform.secret() == platform.old
+    assert (platform.secret(), platform.administered()) == (platform.old, platform.old)
     assert platform.rows(platform.old) == 50
     assert platform.locks(platform.old) == []
     assert platform.tags()["aksops-postgresql-active"] == platform.old

@@ -35,8 +35,8 @@ class World:
     def __init__(self, bench: Any) -> None:
         self.bench = bench
         self.client = Client(Home(bench.home))
-        self.client.group("rg-kill")
         place = {"location": "westeurope"}
+        self.put(GROUP, "2023-07-01", place | {"tags": {"aksops-environment": "kill"}})
         oid = self.client.env["AKSOPS_PRINCIPAL_ID"]
         auth = {
             "activeDirectoryAuth": "Enabled",
@@ -321,3 +321,25 @@ def test_a_lost_server_is_left_without_being_asked(world):
     last = [item for item in world.receipts() if item["status"] == "finished"][-1]
     assert last["gap"]["newer"] is None
     assert "cannot be reached" in last["gap"]["text"]
+
+
+def test_a_server_that_a_promotion_replaced_goes_with_the_data_only(world):
+    world.client.arm("POST", f"{SERVERS}/{NEW}/start", API)
+    assert world.promote(postgresql_promote_virtual_endpoint="").returncode == 0
+    group = {"resource_group_id": f"{world.client.subscription}{GROUP}", "environment": "kill"}
+
+    def destroy(**given: Any) -> str:
+        argv = ("ansible", "localhost", "-m", "aksops.platform.platform_destroy", "-a", json.dumps(group | given))
+        done = world.run(*argv)
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    def exists(path: str, version: str = API) -> bool:
+        return world.client.arm("GET", path, version).status == 200
+
+    lock = f"{SERVERS}/{OLD}/providers/Microsoft.Authorization/locks/aksops-superseded"
+    assert "of before a promotion, and keeps its lock" in destroy()
+    assert exists(f"{SERVERS}/{OLD}")
+    assert exists(lock, "2020-05-01")
+    assert f"among them {OLD}, which a promotion had replaced, with the lock on it" in destroy(data=True)
+    assert not exists(GROUP, "2023-07-01")
