@@ -236,7 +236,7 @@ def test_the_way_back(bench, platform):
     assert platform.rows(platform.old) == 50
     assert platform.locks(platform.old) == []
     assert platform.tags()["aksops-postgresql-active"] == platform.old
-    plan = bench.playbook("plan")
+    plan = bench.playbook("plan", "-e", f"@{platform.inputs}")
     assert plan.code == 0, plan.output[-4000:]
 
     mark = bench.mark()
