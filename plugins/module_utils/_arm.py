@@ -291,7 +291,10 @@ def _pipeline(credential: t.Any, endpoint: str, scope: str, user_agent: str) -> 
         policies=[
             policies.RequestIdPolicy(),
             policies.UserAgentPolicy(base_user_agent=user_agent),
-            policies.RetryPolicy(retry_total=6, retry_connect=3, retry_backoff_factor=0.8, retry_backoff_max=30),
+            # Its own limit for answers is three: too few where a busy subscription is throttled for a minute.
+            policies.RetryPolicy(
+                retry_total=10, retry_status=10, retry_connect=3, retry_backoff_factor=0.8, retry_backoff_max=30
+            ),
             ARMChallengeAuthenticationPolicy(credential, scope),
         ],
     )
