@@ -38,3 +38,16 @@ options:
       - The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
       - With it the module also waits for the workloads of the features that the task names.
     type: dict{_SUBOPTIONS}"""
+
+    #: For modules that find a cluster by themselves as kubectl does.
+    KUBECONFIG = f"""
+options:
+  kubernetes:
+    description:
+      - The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
+      - Without it the kubeconfig that E(K8S_AUTH_KUBECONFIG) or E(KUBECONFIG) names, or the pod's own account, is
+        taken.
+    type: dict{_SUBOPTIONS}
+requirements:
+  - kubernetes (Python library), where O(kubernetes) is not given
+"""

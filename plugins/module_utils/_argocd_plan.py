@@ -62,6 +62,15 @@ def judge(
     return Verdict(problems, hopeless)
 
 
+def waits_to_retry(application: Object) -> bool:
+    """Whether the operation under way has failed and waits for its next attempt.
+
+    Argo CD calls it Running all the same, and notes when the last attempt ended.
+    """
+    state = _dict(_dict(application, "status"), "operationState")
+    return state.get("phase") == "Running" and bool(state.get("finishedAt"))
+
+
 def missing(pods: t.Iterable[Object], components: t.Iterable[Object]) -> list[str]:
     """Return one sentence for each component without a ready pod of its image."""
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
@@ -143,7 +152,7 @@ def _revisions(application: Object) -> list[str]:
 
 def _hopeless(application: Object, now: datetime, patience: float | None) -> bool:
     """Whether the sync of what is wanted has failed after its retries, or an error has stood too long."""
-    if not _is_current(application) or application.get("operation"):
+    if not _is_current(application) or (application.get("operation") and not waits_to_retry(application)):
         return False
     operation = _dict(_dict(application, "status"), "operationState")
     if operation.get("phase") in ("Failed", "Error"):

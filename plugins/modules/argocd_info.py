@@ -16,24 +16,6 @@ description:
   - With O(wait=true) it looks again until nothing is wrong, and ends early where waiting cannot help. What is wrong
     then is no failure of this module.
 options:
-  kubernetes:
-    description:
-      - The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
-      - Without it the kubeconfig that E(K8S_AUTH_KUBECONFIG) or E(KUBECONFIG) names, or the pod's own account, is
-        taken.
-    type: dict
-    suboptions:
-      host:
-        description: Address of the API server.
-        type: str
-        required: true
-      ca_path:
-        description: File with the CA certificates of the API server.
-        type: path
-      token:
-        description: Bearer token.
-        type: str
-        required: true
   namespace:
     description: Namespace of Argo CD and of its applications.
     type: str
@@ -88,10 +70,9 @@ options:
       - Without it an error condition never ends the waiting; a sync that has failed after its retries always does.
     type: int
 extends_documentation_fragment:
+  - aksops.platform.kubernetes.kubeconfig
   - aksops.platform.attributes.info
   - aksops.platform.attributes.action_group
-requirements:
-  - kubernetes (Python library), where O(kubernetes) is not given
 author:
   - The aksops.platform maintainers (@aksops)
 """

@@ -11,28 +11,11 @@ short_description: Ask Argo CD to sync an application
 version_added: 0.2.0
 description:
   - Asks for a sync of what the application names now, as the button of Argo CD's pages does. It waits until Argo CD has
-    ended what it is at, since a request that joins an operation under way ends with that one.
+    ended what it is at, since a request that joins an operation under way ends with that one. An operation that has
+    failed and waits to try again is ended.
   - It does not wait for the sync itself; M(aksops.platform.argocd_info) does.
   - Each run asks, so call it where a sync is wanted.
 options:
-  kubernetes:
-    description:
-      - The cluster's API server, as M(aksops.platform.aks_credentials) returns it.
-      - Without it the kubeconfig that E(K8S_AUTH_KUBECONFIG) or E(KUBECONFIG) names, or the pod's own account, is
-        taken.
-    type: dict
-    suboptions:
-      host:
-        description: Address of the API server.
-        type: str
-        required: true
-      ca_path:
-        description: File with the CA certificates of the API server.
-        type: path
-      token:
-        description: Bearer token.
-        type: str
-        required: true
   name:
     description: Name of the application.
     type: str
@@ -63,10 +46,9 @@ options:
     type: int
     default: 2
 extends_documentation_fragment:
+  - aksops.platform.kubernetes.kubeconfig
   - aksops.platform.attributes
   - aksops.platform.attributes.action_group
-requirements:
-  - kubernetes (Python library), where O(kubernetes) is not given
 attributes:
   check_mode:
     support: full

@@ -81,6 +81,11 @@ def test_an_error_stands_for_a_while_before_waiting_is_given_up():
     assert not judged(item).hopeless
     assert not judged(item, patience=30).hopeless
     assert judged(item, patience=10).hopeless
+    at_work = {"phase": "Running", "message": "waiting for hooks"}
+    asked = {**application(conditions=[error], operationState=at_work), "operation": {"sync": {}}}
+    assert not judged(asked, patience=10).hopeless
+    asked["status"]["operationState"] = {**at_work, "finishedAt": since, "message": "Retrying attempt #2"}
+    assert judged(asked, patience=10).hopeless
     warning = application(conditions=[{**error, "type": "OrphanedResourceWarning"}], health={"status": "Unknown"})
     assert not judged(warning, patience=10).hopeless
 

@@ -16,6 +16,7 @@ class Cluster:
         self.application = {"metadata": {"resourceVersion": "1"}}
         self.story = list(story)
         self.written = []
+        self.ended = 0
 
     def call(self, path, body=None, *, merge=False):
         assert path == "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop"
@@ -27,6 +28,11 @@ class Cluster:
         if body is None:
             return 200, dict(self.application)
         assert merge
+        if body.get("status") == {"operationState": {"phase": "Terminating"}}:
+            assert body["metadata"]["resourceVersion"] == self.application["metadata"]["resourceVersion"]
+            self.ended += 1
+            self.application["operation"] = None
+            return 200, {}
         # Or Argo CD would merge the request into the state of its last operation.
         assert body["status"] == {"operationState": None}
         if body["metadata"]["resourceVersion"] != self.application["metadata"]["resourceVersion"]:
@@ -59,6 +65,17 @@ def test_it_is_asked_for_once_nothing_else_is_under_way(story):
     ask(cluster)
     assert cluster.written == [WISH]
     assert not cluster.application.get("operation")
+
+
+def test_an_operation_that_waits_to_try_again_is_ended_and_one_at_work_is_not():
+    waiting = {"operation": {"sync": {}}, "status": {"operationState": {"phase": "Running", "finishedAt": "now"}}}
+    cluster = Cluster(waiting)
+    ask(cluster)
+    assert (cluster.ended, cluster.written) == (1, [WISH])
+    at_work = {"operation": {"sync": {}}, "status": {"operationState": {"phase": "Running"}}}
+    cluster = Cluster(at_work, {"operation": None})
+    ask(cluster)
+    assert (cluster.ended, cluster.written) == (0, [WISH])
 
 
 def test_the_end_of_patience_and_refusals_are_told():
