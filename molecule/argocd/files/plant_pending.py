@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import sys
 
+from door import api_client
 from kubernetes import client
 
 NAMESPACE, RELEASE = "argocd", "argocd"
@@ -18,11 +18,7 @@ NAMESPACE, RELEASE = "argocd", "argocd"
 
 def main() -> None:
     door = json.load(sys.stdin)
-    settings = client.Configuration()
-    settings.host, settings.ssl_ca_cert = door["host"], door["ca_path"]
-    settings.api_key = {"authorization": "Bearer " + door["token"]}
-    settings.proxy = os.environ["HTTPS_PROXY"]
-    api = client.CoreV1Api(client.ApiClient(settings))
+    api = client.CoreV1Api(api_client(door))
     found = api.list_namespaced_secret(NAMESPACE, label_selector=f"owner=helm,name={RELEASE}").items
     newest = max(found, key=lambda secret: int(secret.metadata.labels["version"]))
     release = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(newest.data["release"]))))
