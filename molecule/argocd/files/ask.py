@@ -1,7 +1,7 @@
 """Print the objects of a cluster that are asked for, as JSON by name.
 
-Reads as JSON from standard input the cluster's `door`, and `asked`: a list of `as`, `kind`, and where wanted `api_version`,
-`name`, `namespace` and `labels`. What is not there, or whose kind is not, is an empty list.
+Reads as JSON from standard input the cluster's `door`, and `asked`: a list of `as`, `kind`, and where wanted
+`api_version`, `name`, `namespace` and `labels`. What is not there, or whose kind is not, is an empty list.
 """
 
 from __future__ import annotations
