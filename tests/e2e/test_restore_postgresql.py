@@ -421,6 +421,9 @@ def test_an_extraction_that_fails_half_way_leaves_nothing(bench, shop):
 
 @pytest.mark.parametrize("mode", ["latest", "backup", "geo"])
 def test_each_mode_restores_what_it_says(bench, shop, mode):
+    # The tests of extraction have emptied the table.
+    with shop.connect(shop.name) as connection:
+        shop.insert(connection, 5)
     name, wanted = f"{shop.name}-{mode}", shop.rows(shop.name)
     change = {"postgresql_restore_mode": mode, "postgresql_restore_point_in_time": ""}
     if mode == "backup":
