@@ -65,8 +65,8 @@ backups:
 expected:
   description:
     - How many seconds the last ten drills of this server took, to the end of the verification. V(null) without
-      O(receipts_endpoint), where it cannot be read (a warning says why), and before the first drill - Azure itself tells
-      nothing, and the time grows with the size.
+      O(receipts_endpoint), where it cannot be read (a warning says why), and before the first drill. Azure itself
+      tells nothing, and the time grows with the size.
   returned: success
   type: dict
   sample: {"drills": 8, "least": 512.4, "most": 701.0}
