@@ -455,6 +455,10 @@ def test_a_dropped_server_comes_back_beside_the_one_that_took_its_name(bench, sh
     gone = f"{shop.group}/{PROVIDER}/{shop.name}-latest"
     wanted = shop.rows(f"{shop.name}-latest")
     body = shop.arm("GET", gone)
+    deadline = time.monotonic() + 120
+    while not shop.arm("GET", f"{gone}/backups")["value"]:
+        assert time.monotonic() < deadline, "the server has no backup that a dropped one could come back from"
+        time.sleep(0.2)
     shop.arm("DELETE", gone)
     properties = {key: body["properties"][key] for key in ("version", "authConfig")}
     shop.arm("PUT", gone, {"location": "westeurope", "sku": body["sku"], "properties": properties})
