@@ -108,7 +108,7 @@ class Fence:
             _tags.merge(self._arm, self._server.path, {plans.TAG_FENCE: record})
         with contextlib.ExitStack() as stack:
             # They come in before the door is shut, so that they see what was written until then.
-            readers = {name: stack.enter_context(self._reader(name)) for name in changes}
+            readers = {name: stack.enter_context(self._connect(name)) for name in changes}
             self._limit(session, changes)
             self._end_sessions(session, timeout, spare=[rows.pid(reader) for reader in readers.values()])
             if readers:
@@ -132,16 +132,13 @@ class Fence:
         if self._tag is not None:
             _tags.remove(self._arm, self._server.path, {plans.TAG_FENCE: self._tag})
 
-    def _reader(self, database: str) -> t.Any:
-        return self._connect(database)
-
     def _changes(self) -> int:
         """Changed rows of all databases that let this login in; -1 where one does not."""
         if any(limit == 0 for limit in self._limits.values()):
             return -1
         total = 0
         for name in self._limits:
-            with self._reader(name) as session:
+            with self._connect(name) as session:
                 total += rows.changes(session)
         return total
 

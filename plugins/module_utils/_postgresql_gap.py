@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
@@ -65,21 +66,18 @@ class Gap:
         return [row["datname"] for row in session.rows(_DATABASES, (list(SPARED),))]
 
     def _database(self, name: str, here: bool, there: bool) -> None:
-        source = self._source(name) if here else None
-        target = self._target(name) if self._target is not None and there else None
-        opened = [session.__enter__() for session in (source, target) if session is not None]
-        try:
-            for session in opened:
-                # Rows that a policy hides are not silently left out.
-                session.rows("SET row_security = off")
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(self._source(name)) if here else None
+            target = stack.enter_context(self._target(name)) if self._target is not None and there else None
+            for session in (source, target):
+                if session is not None:
+                    # Rows that a policy hides are not silently left out.
+                    session.rows("SET row_security = off")
             mine = rows.tables(source) if source is not None else []
             others = rows.tables(target) if target is not None else []
             for table in [*mine, *(item for item in others if item not in set(mine))]:
                 sessions = (source if table in mine else None, target if table in others else None)
                 self._table(name, table, *sessions)
-        finally:
-            for session in opened:
-                session.close()
 
     def _table(self, database: str, table: rows.Table, source: t.Any, target: t.Any) -> None:
         left = self._until - self._clock()

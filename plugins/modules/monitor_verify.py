@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: monitor_verify
 short_description: Verify that monitoring data arrives and that alerts are heard
-version_added: 0.1.0
+version_added: 0.2.0
 description:
   - Reads collection rules, endpoints, associations, alerts and action groups, compares them with what they should be,
     and names what keeps data from arriving or an alert from being heard; what is missing, an association with another
