@@ -104,10 +104,9 @@ contract: setup ## the sandbox against real clients
 e2e: setup ## whole playbooks against sandboxes of their own, two files at a time
 	@pytest tests/e2e --numprocesses 2 --dist loadfile
 
-# With workers molecule does not clean up after a scenario that has failed.
 .PHONY: molecule
 molecule: setup ## one scenario a role, two at a time
-	@cd $(LINK) && { molecule test --all --workers 2 --continue-on-failure || { molecule cleanup --all; exit 1; }; }
+	@cd $(LINK) && molecule test --all --workers 2 --continue-on-failure
 
 .PHONY: test-compat
 test-compat: $(VENV)/.ready $(COMPAT)/.ready $(LINK) ## unit tests and lint on Python 3.11 with ansible-core 2.19

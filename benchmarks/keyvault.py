@@ -60,7 +60,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
-        self._sandbox("up")
+        self._sandbox("up", "--while", str(os.getpid()))
         self.env = self._environment()
         self.group = f"/subscriptions/{self.env['ARM_SUBSCRIPTION_ID']}/resourceGroups/rg-bench"
 

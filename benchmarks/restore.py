@@ -279,7 +279,7 @@ def main() -> int:
     home = folder / "home"
     sandbox = ["aksops-sandbox", "--home", str(home)]
     try:
-        subprocess.run([*sandbox, "up"], check=True, capture_output=True)
+        subprocess.run([*sandbox, "up", "--while", str(os.getpid())], check=True, capture_output=True)
         bench = Bench(home)
         print(f"filling {megabytes} MB in {DATABASES} databases ...", flush=True)
         moment = bench.fill(megabytes)

@@ -92,7 +92,7 @@ def main() -> None:
     sandbox = ["aksops-sandbox", "--home", str(home)]
     try:
         started = time.monotonic()
-        subprocess.run([*sandbox, "up"], check=True)
+        subprocess.run([*sandbox, "up", "--while", str(os.getpid())], check=True)
         up = time.monotonic() - started
         first, first_stages = run(home, work, "playbooks/site.yml")
         second, second_stages = run(home, work, "playbooks/site.yml")

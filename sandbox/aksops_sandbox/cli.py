@@ -44,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    command("up", _up, "start the sandbox; nothing happens where it is up")
+    up = command("up", _up, "start the sandbox; nothing happens where it is up")
+    up.add_argument("--while", dest="companion", type=int, metavar="PID", help="end it once this process has ended")
     command("down", _down, "stop it; its state stays")
     command("status", _status, "what runs and what exists")
     command("reset", _reset, "stop it and delete its state")
@@ -102,6 +103,9 @@ def _up(home: Home, options: argparse.Namespace) -> int:
     if _running(home):
         print(f"The sandbox in {home.path} is up.")
         return 0
+    companion = [] if options.companion is None else [str(options.companion)]
+    if companion and not Path("/proc", *companion).exists():
+        raise RuntimeError(f"There is no process {options.companion} to end with: nothing was started.")
     home.make()
     home.state.unlink(missing_ok=True)
     started = time.monotonic()
@@ -110,7 +114,7 @@ def _up(home: Home, options: argparse.Namespace) -> int:
     with log.open("ab") as output:
         position = output.tell()
         server = subprocess.Popen(
-            [sys.executable, "-P", "-m", "aksops_sandbox.server", str(home.path)],
+            [sys.executable, "-P", "-m", "aksops_sandbox.server", str(home.path), *companion],
             env=clean,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -22,8 +23,12 @@ from aksops_sandbox.settings import Home, write_private
 _VANTAGES = ("inside", "outside")
 
 
-def serve(home: Home) -> None:
-    """Run a sandbox in this process until SIGTERM or SIGINT; until SIGUSR1 where its state is to be deleted next."""
+def serve(home: Home, companion: int | None = None) -> None:
+    """Run a sandbox in this process until SIGTERM or SIGINT; until SIGUSR1 where it is to end at once.
+
+    Args:
+        companion: id of the process with which the sandbox is to end, whatever ends that.
+    """
     ended = threading.Event()
     os.umask(0o077)
     ctx = Sandbox(home)
@@ -34,6 +39,8 @@ def serve(home: Home) -> None:
 
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(name, end)
+    if companion is not None:
+        threading.Thread(target=_end_with, args=(companion,), daemon=True).start()
     ctx.register([service() for service in SERVICES])
     router = Router(ctx)
     proxies = [Proxy(ctx, router, vantage, ctx.ports.get(f"proxy-{vantage}")) for vantage in _VANTAGES]
@@ -60,6 +67,14 @@ def serve(home: Home) -> None:
         ctx.supervisor.stop_all()
         ctx.store.close()
         home.admin_socket.unlink(missing_ok=True)
+
+
+def _end_with(companion: int) -> None:
+    """Wait until a process has ended, then end the sandbox at once."""
+    with contextlib.suppress(ProcessLookupError):
+        process = os.pidfd_open(companion)
+        select.select([process], [], [])
+    os.kill(os.getpid(), signal.SIGUSR1)
 
 
 def _admin(ctx: Sandbox) -> Listener:
@@ -93,4 +108,4 @@ def _write_bundle(ctx: Sandbox) -> None:
 
 
 if __name__ == "__main__":
-    serve(Home(Path(sys.argv[1])))
+    serve(Home(Path(sys.argv[1])), *map(int, sys.argv[2:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def sandbox() -> Iterator[Sandbox]:
     folder.chmod(0o711)
     running = Sandbox(Home(folder / "home"))
     try:
-        running.run("up")
+        running.run("up", "--while", str(os.getpid()))
         yield running
     finally:
         running.run("down")

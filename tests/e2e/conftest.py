@@ -155,7 +155,7 @@ def bench() -> Iterator[Bench]:
     made = Bench(folder)
     made.work.mkdir()
     try:
-        made.sandbox("up")
+        made.sandbox("up", "--while", str(os.getpid()))
         yield made
     finally:
         made.sandbox("down")

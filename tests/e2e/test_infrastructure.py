@@ -273,7 +273,7 @@ def fresh(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
     folder.chmod(0o711)
     made = type(bench)(folder)
     made.work.mkdir()
-    made.sandbox("up")
+    made.sandbox("up", "--while", str(os.getpid()))
     yield made
     made.sandbox("down")
 
