@@ -6,6 +6,7 @@ the test is to keep what it has made (`--destroy never`).
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ def cleans_up(pid: int) -> bool:
     """Whether a process is a `molecule test` that ends what it starts."""
     argv = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     is_test = "test" in argv and any(os.path.basename(word) == "molecule" for word in argv)
-    return is_test and "--destroy=never" not in argv and ("--destroy", "never") not in zip(argv, argv[1:], strict=False)
+    return is_test and "--destroy=never" not in argv and ("--destroy", "never") not in itertools.pairwise(argv)
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_offer as offers
 from ansible_collections.aksops.platform.plugins.module_utils import _postgresql_restore_plan as plans
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, ArmError
+from ansible_collections.aksops.platform.plugins.module_utils._permissions import allows
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql import API_VERSION, SERVER_TYPE, ServerId
-from ansible_collections.aksops.platform.plugins.module_utils._preflight_azure import allows as permitted
 from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, poll
 
 LOCATIONS_API = "2022-12-01"
@@ -82,7 +82,7 @@ class Servers:
     def missing_rights(self, group_id: str, actions: t.Sequence[str]) -> list[str]:
         """Return what the caller may not do in a resource group; nothing where it may not ask."""
         held = self._allowed(f"{group_id}/providers/Microsoft.Authorization/permissions", PERMISSIONS_API)
-        return [action for action in actions if not permitted(held, action)]
+        return [action for action in actions if not allows(held, action)]
 
     def capabilities(self, server: ServerId, location: str) -> list[dict[str, t.Any]]:
         """Return what the region offers; nothing where the caller may not ask."""

@@ -8,27 +8,14 @@ FOR INTERNAL COLLECTION USE ONLY: may change in any release.
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
 from ansible_collections.aksops.platform.plugins.module_utils._postgresql import SERVER_TYPE
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_offer import Item, read_offer, shortages
 
 #: The end of a private DNS zone's name that Azure accepts for a server in a delegated subnet.
 ZONE = "postgres.database.azure.com"
-_SIZE = re.compile(r"(?i)(?:standard_)?([a-z])(\d+)([a-z]*)(?:_(v\d+))?")
-
-Item = t.Mapping[str, t.Any]
-
-
-def quota_name(size: str) -> tuple[str, int] | None:
-    """Return the name of the quota that a size counts to and its vCores, None for a size of another form."""
-    match = _SIZE.fullmatch(size)
-    if match is None:
-        return None
-    letter, cores, kind, version = (part or "" for part in match.groups())
-    kind = "S" if letter.upper() == "B" else kind.upper()
-    return f"standard{letter.upper()}{kind}{version.lower()}Family", int(cores)
 
 
 def check_offer(capabilities: t.Sequence[Item], size: str, version: str, zone: str | None, location: str) -> None:
@@ -37,22 +24,16 @@ def check_offer(capabilities: t.Sequence[Item], size: str, version: str, zone: s
     :param capabilities: as Azure lists them for the region.
     :raises AksPlatformError: not offered; one sentence with the allowed values.
     """
-    if not capabilities:
+    offer = read_offer(capabilities)
+    if offer is None:
         return
-    offer = capabilities[0]
-    versions = [str(item.get("name")) for item in offer.get("supportedServerVersions") or []]
-    if version and versions and version not in versions:
+    if version and offer.versions and version not in offer.versions:
         raise AksPlatformError(
-            f"{location} offers no PostgreSQL {version}, the source's version, but {', '.join(versions)}: a restore "
-            "cannot change it, so upgrade the source first, or dump and load."
+            f"{location} offers no PostgreSQL {version}, the source's version, but {', '.join(offer.versions)}: a "
+            "restore cannot change it, so upgrade the source first, or dump and load."
         )
-    sizes = {
-        str(sku.get("name")).lower(): sku
-        for edition in offer.get("supportedServerEditions") or []
-        for sku in edition.get("supportedServerSkus") or []
-    }
-    found = sizes.get(size.lower())
-    if sizes and found is None:
+    found = offer.size(size)
+    if offer.sizes and found is None:
         raise AksPlatformError(f"{location} does not offer the size {size}; choose another by sku.")
     zones = [str(item) for item in (found or {}).get("supportedZones") or []]
     if zone and found is not None and zone not in zones:
@@ -67,20 +48,12 @@ def check_quota(usages: t.Sequence[Item], size: str, machines: int, location: st
     :param machines: two with high availability.
     :raises AksPlatformError: too few are left.
     """
-    named = quota_name(size)
-    if named is None:
-        return
-    family, cores = named
-    for item in usages:
-        name = str((item.get("name") or {}).get("value"))
-        if name.lower() not in (family.lower(), "cores"):
-            continue
-        limit, used = int(item.get("limit") or 0), int(item.get("currentValue") or 0)
-        if limit >= 0 and used + cores * machines > limit:
-            raise AksPlatformError(
-                f"The quota {name} of PostgreSQL in {location} is {limit} vCores, of which {used} are in use, and the "
-                f"restore needs {cores * machines}: choose a smaller sku, leave high availability out, or ask for more."
-            )
+    for short in shortages(usages, size, machines):
+        raise AksPlatformError(
+            f"The quota {short.quota} of PostgreSQL in {location} is {short.limit} vCores, of which {short.used} are "
+            f"in use, and the restore needs {short.needed}: choose a smaller sku, leave high availability out, or ask "
+            "for more."
+        )
 
 
 def check_subnet(

@@ -162,10 +162,16 @@ def _azure(
     raw = gather(arm, questions)
     answers = Answers(raw, findings)
     resources = answers.get("resources") or []
-    kind = "Microsoft.ContainerService/managedClusters"
-    cluster_exists = names is not None and _has(resources, kind, names["cluster"])
 
-    more = [] if cluster_exists else [item for item in capacity if item.key in ("usages", "skus")]
+    def exists(kind: str, name: str) -> bool:
+        return names is not None and _has(resources, kind, names[name])
+
+    cluster_exists = exists("Microsoft.ContainerService/managedClusters", "cluster")
+    # What is there has its share of the quota already.
+    open_questions = set() if cluster_exists else {"usages", "skus"}
+    if not exists("Microsoft.DBforPostgreSQL/flexibleServers", "postgresql"):
+        open_questions.add("postgresql_usages")
+    more = [item for item in capacity if item.key in open_questions]
     scope = base
     if names:
         more += _named_questions(settings, inputs, names, base, raw, resources)

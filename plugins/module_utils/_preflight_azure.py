@@ -8,10 +8,11 @@ FOR INTERNAL COLLECTION USE ONLY: may change in any release. Nothing here sends 
 
 from __future__ import annotations
 
-import fnmatch
 import typing as t
 
 from ansible_collections.aksops.platform.plugins.module_utils import _providers
+from ansible_collections.aksops.platform.plugins.module_utils._permissions import allows
+from ansible_collections.aksops.platform.plugins.module_utils._postgresql_offer import read_offer, shortages
 from ansible_collections.aksops.platform.plugins.module_utils._preflight_rules import any_of
 
 #: What a run does, by the operation's name: enough to tell Owner from Contributor from Reader.
@@ -85,17 +86,15 @@ def group_questions(base: str, group: str) -> list[Question]:
 
 def capacity_questions(base: str, location: str) -> list[Question]:
     """What the region offers and what is left of it."""
+    postgresql = f"{base}/providers/Microsoft.DBforPostgreSQL/locations/{location}"
     sizes = f"Microsoft.Compute/skus?$filter=location%20eq%20%27{location}%27"
     versions = f"Microsoft.ContainerService/locations/{location}/kubernetesVersions"
     return [
         Question("usages", f"{base}/providers/Microsoft.Compute/locations/{location}/usages", "2024-07-01"),
         Question("skus", f"{base}/providers/{sizes}", "2021-07-01"),
         Question("kubernetes", f"{base}/providers/{versions}", "2025-10-01", single=True),
-        Question(
-            "postgresql",
-            f"{base}/providers/Microsoft.DBforPostgreSQL/locations/{location}/capabilities",
-            "2025-08-01",
-        ),
+        Question("postgresql", f"{postgresql}/capabilities", "2025-08-01"),
+        Question("postgresql_usages", f"{postgresql}/resourceType/flexibleServers/usages", "2025-08-01"),
     ]
 
 
@@ -190,15 +189,6 @@ def judge_providers(answers: Answers, findings: Findings) -> None:
             f"The subscription has not registered {', '.join(missing)}: somebody with rights on the subscription runs "
             "playbooks/subscription.yml once."
         )
-
-
-def allows(permissions: t.Iterable[t.Mapping[str, t.Any]], action: str) -> bool:
-    """Whether permissions (as ARM lists them) allow an action; each one's notActions take away from its own only."""
-
-    def hit(patterns: t.Iterable[str]) -> bool:
-        return any(fnmatch.fnmatchcase(action.lower(), str(pattern).lower()) for pattern in patterns)
-
-    return any(hit(item.get("actions") or []) and not hit(item.get("notActions") or []) for item in permissions)
 
 
 def judge_rights(answers: Answers, scope: str, rights: t.Iterable[str], findings: Findings) -> None:
@@ -382,33 +372,33 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def judge_postgresql(answers: Answers, inputs: t.Mapping[str, t.Any], prefix: str, findings: Findings) -> None:
-    """Version, size, high availability and geo-redundant backup are offered here."""
-    capabilities = answers.get("postgresql")
-    if not capabilities:
-        return
-    offer, wanted, location = capabilities[0], inputs["postgresql"], inputs["location"]
+    """Version, size, high availability and geo-redundant backup are offered here, and quota is left."""
+    wanted, location = inputs["postgresql"], inputs["location"]
     name = f"{prefix}postgresql"
-    versions = [str(item.get("name")) for item in offer.get("supportedServerVersions") or []]
-    if versions and wanted["version"] not in versions:
+    size, high = str(wanted["sku_name"]).split("_", 1)[-1], wanted["high_availability"]
+    for short in shortages(answers.get("postgresql_usages") or [], size, 1 if high == "Disabled" else 2):
         findings.problems.append(
-            f"{name}.version is {wanted['version']}, which {location} does not offer: choose {any_of(versions)}."
+            f"The quota {short.quota} of PostgreSQL in {location} is {short.limit} vCores, of which {short.used} are "
+            f"in use, and {name} needs {short.needed}: ask for more in the portal under Quotas, or choose a smaller "
+            "sku_name."
         )
-    sizes = {
-        str(sku.get("name")).lower(): sku
-        for edition in offer.get("supportedServerEditions") or []
-        for sku in edition.get("supportedServerSkus") or []
-    }
-    size = sizes.get(str(wanted["sku_name"]).split("_", 1)[-1].lower())
-    if sizes and size is None:
+    offer = read_offer(answers.get("postgresql"))
+    if offer is None:
+        return
+    if offer.versions and wanted["version"] not in offer.versions:
+        findings.problems.append(
+            f"{name}.version is {wanted['version']}, which {location} does not offer: choose {any_of(offer.versions)}."
+        )
+    found = offer.size(size)
+    if offer.sizes and found is None:
         findings.problems.append(f"{name}.sku_name is {wanted['sku_name']}, which {location} does not offer.")
-    high = wanted["high_availability"]
-    modes = (size or {}).get("supportedHaMode")
-    if size and high != "Disabled" and isinstance(modes, list) and high not in modes:
+    modes = (found or {}).get("supportedHaMode")
+    if high != "Disabled" and isinstance(modes, list) and high not in modes:
         shown = f"only {any_of(modes)}" if modes else "none"
         findings.problems.append(
             f"{name}.high_availability is {high}, and {wanted['sku_name']} has {shown} in {location}."
         )
-    if wanted["geo_redundant_backup"] and str(offer.get("geoBackupSupported", "")).lower() == "disabled":
+    if wanted["geo_redundant_backup"] and not offer.geo_redundant_backup:
         findings.problems.append(
             f"{name}.geo_redundant_backup is true, and {location} has none: set it to false, or choose another region."
         )

@@ -9,7 +9,7 @@ from urllib.error import HTTPError, URLError
 import pytest
 from ansible_collections.aksops.platform.plugins.module_utils import _names, _preflight, _preflight_reach, _providers
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, ArmError
-from ansible_collections.aksops.platform.plugins.module_utils._preflight_azure import allows
+from ansible_collections.aksops.platform.plugins.module_utils._permissions import allows
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 TENANT = "22222222-2222-2222-2222-222222222222"
@@ -224,6 +224,11 @@ def at(tail):
             at(f"providers/Microsoft.DBforPostgreSQL/{REGION}/capabilities"),
             [{"geoBackupSupported": "Disabled"}],
             "geo_redundant_backup is true, and westeurope has none",
+        ),
+        (
+            at(f"providers/Microsoft.DBforPostgreSQL/{REGION}/resourceType/flexibleServers/usages"),
+            [usage("cores", 100, 20), usage("standardDDSv5Family", 20, 16)],
+            "The quota standardDDSv5Family of PostgreSQL in westeurope is 20 vCores, of which 16 are in use",
         ),
         (
             at("locations"),
