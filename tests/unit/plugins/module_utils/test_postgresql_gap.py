@@ -68,3 +68,24 @@ def test_a_gap_that_cannot_be_told_has_no_numbers():
 @pytest.mark.parametrize(("number", "short"), [(800, 800), (2**32 + 5, 5), (2**33 - 1, 2**32 - 1)])
 def test_a_row_carries_the_lower_half_of_a_number(number, short):
     assert rows.short(number) == short
+
+
+def test_where_one_server_lets_nobody_in_the_session_of_the_other_is_closed():
+    opened = []
+
+    class Counted(Session):
+        def close(self):
+            opened.remove(self)
+
+    def source(_name):
+        opened.append(Counted({"a": 3}, [0]))
+        return opened[-1]
+
+    def target(name):
+        if name == "shop":
+            raise AksPlatformError("too many connections")
+        return Session({}, [0])
+
+    report = gaps.Gap(source, target, 7, 15).report()
+    assert report["untold"] == [{"database": "shop", "table": "", "why": "too many connections"}]
+    assert opened == []
