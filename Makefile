@@ -28,6 +28,9 @@ COLLECTIONS = $(CURDIR)/build/collections:$(firstword $(wildcard $(CURDIR)/$(VEN
 help: ## this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
+# Where Python is told to write no bytecode, every command and every task would compile what it imports anew.
+compile = $(1)/bin/python -W ignore -m compileall -q -j 2 -x /ansible_collections/ $(1)/lib/python3*/site-packages
+
 # Set-up ----------------------------------------------------------------------------------------------------------------
 
 .PHONY: setup
@@ -39,13 +42,13 @@ $(VENV)/.ready: $(REQUIREMENTS)
 	@scripts/make-environment $(VENV) "$$(scripts/find-python)" "$(ANSIBLE)"
 	@$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python \
 	  -r "$$(scripts/azcollection-requirements $(VENV))" -r requirements.txt -r test-requirements.txt -e sandbox
-	@echo "Compiling the Azure SDK, which takes 10 s of every azure.azcollection task otherwise ..."
-	@$(VENV)/bin/python -W ignore -m compileall -q -j 2 $(VENV)/lib/python3*/site-packages/azure
+	@$(call compile,$(VENV))
 	@touch $@
 
 $(COMPAT)/.ready: requirements.txt test-requirements.txt scripts/make-environment
 	@scripts/make-environment $(COMPAT) "$$(scripts/find-python 3.11)" "$(ANSIBLE_COMPAT)" \
 	  -r requirements.txt -r test-requirements.txt -e sandbox
+	@$(call compile,$(COMPAT))
 	@touch $@
 
 $(LINK):

@@ -109,6 +109,7 @@ def look(reader: Reader, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         "problems": verdict.problems,
         "missing": plan.missing(reader.pods(), components) if components else [],
         "hopeless": verdict.hopeless,
+        "outdated": verdict.outdated,
     }
 
 
@@ -121,7 +122,7 @@ def wait(reader: Reader, params: t.Mapping[str, t.Any], progress: Progress | Non
             last.update(look(reader, params))
         except UnansweredError as error:
             # A server that restarts is no verdict; the next look says more.
-            last.update({"problems": [str(error).rstrip(".")], "hopeless": False})
+            last.update({"problems": [str(error).rstrip(".")], "hopeless": False, "outdated": []})
         wrong = [*last["problems"], *last.get("missing", [])]
         return not wrong or last["hopeless"], "; ".join(wrong)
 

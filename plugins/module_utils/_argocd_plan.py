@@ -15,15 +15,21 @@ from ansible_collections.aksops.platform.plugins.module_utils._errors import one
 
 Object = t.Mapping[str, t.Any]
 
+#: Who asks for the syncs of this collection.
+REQUESTER = "aksops.platform"
 #: Characters of one message of Argo CD: it quotes whole commands before it says what they failed with.
 _LONGEST = 2000
 
 
 class Verdict(t.NamedTuple):
-    """What is not as it should be, one sentence each, and whether waiting longer would not help."""
+    """What is not as it should be, one sentence each, and whether waiting longer would not help.
+
+    C(outdated): names of applications whose operation has held to what is wanted no more for too long.
+    """
 
     problems: list[str]
     hopeless: bool
+    outdated: list[str]
 
 
 def facts(application: Object, *, with_resources: bool) -> dict[str, t.Any]:
@@ -48,10 +54,13 @@ def judge(
     """Compare the applications with those that must be Synced and Healthy.
 
     :param wanted: each with its name, and the revision that its source must name where that matters.
-    :param patience: seconds that an error of Argo CD may stand before waiting is given up; None never gives up.
+    :param patience: seconds that an error of Argo CD, or an operation of what is wanted no more, may stand before
+        waiting is given up; None never gives up.
     """
     found = {item["metadata"]["name"]: item for item in applications}
-    problems, hopeless = [], False
+    problems: list[str] = []
+    outdated: list[str] = []
+    hopeless = False
     for item in wanted:
         application = found.get(item["name"])
         if application is None:
@@ -59,7 +68,9 @@ def judge(
         elif not _done(application, item.get("revision")):
             problems.append(_sentence(application, item.get("revision")))
             hopeless = hopeless or _hopeless(application, now, patience)
-    return Verdict(problems, hopeless)
+            if is_outdated(application) and _stands(_operation(application).get("startedAt"), now, patience):
+                outdated.append(item["name"])
+    return Verdict(problems, hopeless or bool(outdated), outdated)
 
 
 def waits_to_retry(application: Object) -> bool:
@@ -67,8 +78,34 @@ def waits_to_retry(application: Object) -> bool:
 
     Argo CD calls it Running all the same, and notes when the last attempt ended.
     """
-    state = _dict(_dict(application, "status"), "operationState")
+    state = _operation(application)
     return state.get("phase") == "Running" and bool(state.get("finishedAt"))
+
+
+def is_outdated(application: Object) -> bool:
+    """Whether the operation under way is of a source or a revision that is wanted no more.
+
+    Argo CD syncs nothing else before it has ended, and it ends only once what it has made is healthy: a pod whose image
+    does not exist holds up its own repair. Operations that somebody else asked for are theirs.
+    """
+    state = _operation(application)
+    by = _dict(_dict(state, "operation"), "initiatedBy")
+    if state.get("phase") != "Running" or not (by.get("automated") or by.get("username") == REQUESTER):
+        return False
+    tried = _dict(state, "syncResult")
+    source = _sources(tried)
+    if source is None:
+        return False
+    if source != _sources(_dict(application, "spec")):
+        return True
+    seen, tries = _revision(_dict(_dict(application, "status"), "sync")), _revision(tried)
+    return _is_current(application) and bool(seen and tries) and seen != tries
+
+
+def running_hooks(application: Object) -> list[Object]:
+    """Return the hooks that the operation under way waits for, as it lists them."""
+    listed = _dict(_operation(application), "syncResult").get("resources") or []
+    return [item for item in listed if item.get("hookType") and item.get("hookPhase") == "Running"]
 
 
 def missing(pods: t.Iterable[Object], components: t.Iterable[Object]) -> list[str]:
@@ -110,6 +147,15 @@ def held(pods: t.Iterable[Object], events: t.Iterable[Object]) -> list[str]:
         why = next(filter(None, said), "it has no node yet")
         lines.append(f"Pod {name} waits ({reasons or 'Pending'}): {one_sentence(why)}")
     return lines
+
+
+def _operation(application: Object) -> dict[str, t.Any]:
+    """The state of the operation under way, or of the last."""
+    return _dict(_dict(application, "status"), "operationState")
+
+
+def _revision(holder: Object) -> t.Any:
+    return holder.get("revisions") or holder.get("revision") or None
 
 
 def _dict(item: Object, key: str) -> dict[str, t.Any]:
@@ -154,21 +200,22 @@ def _hopeless(application: Object, now: datetime, patience: float | None) -> boo
     """Whether the sync of what is wanted has failed after its retries, or an error has stood too long."""
     if not _is_current(application) or (application.get("operation") and not waits_to_retry(application)):
         return False
-    operation = _dict(_dict(application, "status"), "operationState")
+    operation = _operation(application)
     if operation.get("phase") in ("Failed", "Error"):
         # An operation that never came to a result was of what is wanted, as far as anybody knows.
         tried = _sources(_dict(operation, "syncResult"))
         if tried is None or tried == _sources(_dict(application, "spec")):
             return True
-    if patience is None:
+    conditions = _dict(application, "status").get("conditions") or []
+    errors = [item for item in conditions if str(item.get("type")).endswith("Error")]
+    return any(_stands(item.get("lastTransitionTime"), now, patience) for item in errors)
+
+
+def _stands(since: t.Any, now: datetime, patience: float | None) -> bool:
+    """Whether something has stood for longer than there is patience with it."""
+    if patience is None or not since:
         return False
-    return any((now - since).total_seconds() > patience for since in _error_times(application))
-
-
-def _error_times(application: Object) -> t.Iterator[datetime]:
-    for item in _dict(application, "status").get("conditions") or []:
-        if str(item.get("type")).endswith("Error") and item.get("lastTransitionTime"):
-            yield datetime.fromisoformat(str(item["lastTransitionTime"]).replace("Z", "+00:00"))
+    return (now - datetime.fromisoformat(str(since).replace("Z", "+00:00"))).total_seconds() > patience
 
 
 def _sentence(application: Object, revision: str | None) -> str:

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import quote
 
-from ansible_collections.aksops.platform.plugins.module_utils._argocd_plan import waits_to_retry
+from ansible_collections.aksops.platform.plugins.module_utils import _argocd_plan as plan
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
 from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, poll
 
@@ -26,9 +27,10 @@ def ask(
     """Write the request once the application is at rest.
 
     A request that joins an operation under way is merged with it and ends with it. So the write names the version that
-    was seen at rest, and is tried again where Argo CD has written in between. An operation that has failed and waits to
-    try again is ended, as the button Terminate does: nothing of it is at work, and it holds to the revision and source
-    that it began with, so that what has been mended since would wait for minutes and then not be tried.
+    was seen at rest, and is tried again where Argo CD has written in between. An operation of which nothing is at work
+    is ended, as the button Terminate does: one that has failed and waits to try again, and one that waits for the
+    health of what is wanted no more. It holds to the revision and source that it began with, so that what has been
+    mended since would wait, for minutes or for ever.
 
     :param client: a KubernetesClient.
     :raises AksPlatformError: there is no such application, the caller may not write it, or the time is over.
@@ -41,13 +43,13 @@ def ask(
             raise _refused(f"read the application {name} in {namespace}", status, application)
         version = application["metadata"]["resourceVersion"]
         if application.get("operation"):
-            if not waits_to_retry(application):
+            if not _is_idle(client, application):
                 return False, "another operation is under way"
             end = {"metadata": {"resourceVersion": version}, "status": {"operationState": {"phase": "Terminating"}}}
             status, answer = client.call(path, end, merge=True)
             if status not in (200, 409):
                 raise _refused(f"end the operation of the application {name} in {namespace}", status, answer)
-            return False, "an operation that waited to try again is being ended"
+            return False, "an operation of which nothing is at work is being ended"
         # Argo CD merges what it is asked for into the state of its last operation where there is one, so that a sync
         # of a few objects would stay one of those few. Its own API server removes that state with each request, too.
         body = {
@@ -70,6 +72,29 @@ def ask(
         progress=progress,
         **clock,
     )
+
+
+def _is_idle(client: t.Any, application: t.Mapping[str, t.Any]) -> bool:
+    """Whether an operation can be ended without breaking off work, such as a job that changes a database."""
+    if plan.waits_to_retry(application):
+        return True
+    hooks = plan.running_hooks(application)
+    return plan.is_outdated(application) and not any(_is_at_work(client, hook) for hook in hooks)
+
+
+def _is_at_work(client: t.Any, hook: t.Mapping[str, t.Any]) -> bool:
+    """Whether a hook has a pod that has started; one of another kind than a job or a pod may always."""
+    pods = f"/api/v1/namespaces/{hook.get('namespace')}/pods"
+    name = quote(str(hook.get("name")))
+    if hook.get("kind") == "Job":
+        status, found = client.call(f"{pods}?labelSelector=job-name%3D{name}")
+        listed = (found.get("items") or []) if status == 200 else [{}]
+    elif hook.get("kind") == "Pod":
+        status, found = client.call(f"{pods}/{name}")
+        listed = [] if status == 404 else [found]
+    else:
+        return True
+    return any((pod.get("status") or {}).get("phase") != "Pending" for pod in listed)
 
 
 def _refused(what: str, status: int, answer: t.Any) -> AksPlatformError:

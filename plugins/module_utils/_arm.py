@@ -10,6 +10,7 @@ and follows long-running operations to their end. The SDK is imported when the f
 from __future__ import annotations
 
 import json
+import threading
 import typing as t
 from urllib.parse import urlsplit
 
@@ -73,6 +74,7 @@ class ArmClient:
         self._progress = progress
         self._send = sender or self._send_by_sdk
         self._pipeline: t.Any = None
+        self._making = threading.Lock()
 
     def __repr__(self) -> str:
         return f"ArmClient(endpoint={self._endpoint!r})"
@@ -252,8 +254,9 @@ class ArmClient:
         )
 
     def _send_by_sdk(self, method: str, url: str, headers: dict[str, str], body: t.Any) -> Answer:
-        if self._pipeline is None:
-            self._pipeline = _pipeline(self._credential, self._endpoint, self._scope, self._user_agent)
+        with self._making:
+            if self._pipeline is None:
+                self._pipeline = _pipeline(self._credential, self._endpoint, self._scope, self._user_agent)
         from azure.core.exceptions import AzureError
         from azure.core.rest import HttpRequest
 
@@ -282,12 +285,13 @@ def _pipeline(credential: t.Any, endpoint: str, scope: str, user_agent: str) -> 
         from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
     except ImportError as error:
         raise missing_library("azure-mgmt-core", error) from None
+    from ansible_collections.aksops.platform.plugins.module_utils._https import sdk_transport
+
     # No ARMAutoResourceProviderRegistrationPolicy: providers belong to the subscription's owner, not to a run.
     return ARMPipelineClient(
         endpoint,
         # An address that swallows packets is told within a minute, not after the SDK's half an hour.
-        connection_timeout=10,
-        read_timeout=120,
+        transport=sdk_transport(connection_timeout=10, read_timeout=120),
         policies=[
             policies.RequestIdPolicy(),
             policies.UserAgentPolicy(base_user_agent=user_agent),

@@ -156,12 +156,12 @@ def _github_assertion(url: str, request_token: str) -> str:
     import json
     from urllib.parse import quote
 
-    from ansible_collections.aksops.platform.plugins.module_utils import _oauth
+    from ansible_collections.aksops.platform.plugins.module_utils import _https
 
     separator = "&" if "?" in url else "?"
     address = f"{url}{separator}audience={quote(EXCHANGE_AUDIENCE, safe='')}"
     try:
-        answer = _oauth.fetch(address, {"Authorization": f"Bearer {request_token}", "Accept": "application/json"})
+        answer = _https.fetch(address, {"Authorization": f"Bearer {request_token}", "Accept": "application/json"})
         return str(json.loads(answer)["value"])
     except Exception as error:
         raise AksPlatformError(

@@ -16,8 +16,8 @@ import typing as t
 import xml.etree.ElementTree as ET
 from urllib.parse import quote, urlencode, urlsplit
 
-from ansible_collections.aksops.platform.plugins.module_utils import _oauth
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
+from ansible_collections.aksops.platform.plugins.module_utils._https import connect
 
 #: Storage's audience is the same in every cloud.
 SCOPE = "https://storage.azure.com/.default"
@@ -168,7 +168,7 @@ class Container:
 
     def _send_by_connection(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Reply:
         if self._connection is None:
-            self._connection = _oauth.connect(self.host, self._port)
+            self._connection = connect(self.host, self._port)
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         content = answer.read()

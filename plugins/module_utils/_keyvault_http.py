@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, missing_library
-from ansible_collections.aksops.platform.plugins.module_utils._oauth import proxy_headers, ssl_context
+from ansible_collections.aksops.platform.plugins.module_utils._https import proxy_headers, ssl_context
 
 
 class LostAnswerError(Exception):

@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import ssl
 import threading
 import time
 import typing as t
-from urllib.parse import urlencode, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.parse import urlencode
 
-from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
+from ansible_collections.aksops.platform.plugins.module_utils._https import connect
 
-TIMEOUT = 30
 ATTEMPTS = 5
 RETRIED = (408, 429, 500, 502, 503, 504)
 
@@ -111,64 +108,3 @@ class ClientCredentials:
         except ValueError:
             content = {}
         return answer.status, content if isinstance(content, dict) else {}
-
-
-def connect(host: str, port: int = 443) -> http.client.HTTPSConnection:
-    """Return a connection to a host, through the proxy that the environment names for it."""
-    proxies = getproxies_environment()
-    proxy = proxies.get("https") or proxies.get("all")
-    context = ssl_context()
-    if not proxy or proxy_bypass_environment(host):
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=context)
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port or 8080, timeout=TIMEOUT, context=context)
-    connection.set_tunnel(host, port, proxy_headers(parts.username, parts.password))
-    return connection
-
-
-def fetch(url: str, headers: dict[str, str]) -> bytes:
-    """Return the body at an https address.
-
-    :raises OSError: no connection, or another answer than 200.
-    """
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise OSError("the address is not https")
-    connection = connect(parts.hostname, parts.port or 443)
-    try:
-        connection.request("GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", headers=headers)
-        answer = connection.getresponse()
-        content = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise OSError(f"HTTP {answer.status}")
-    return content
-
-
-def proxy_headers(user: str | None, password: str | None) -> dict[str, str]:
-    """Return the header for a proxy that asks who comes (none without a user)."""
-    if not user:
-        return {}
-    import base64
-    from urllib.parse import unquote
-
-    pair = f"{unquote(user)}:{unquote(password or '')}".encode()
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-
-
-def ssl_context() -> ssl.SSLContext:
-    """Return a context that trusts the CA bundle which the environment names, as the Azure SDKs do, else certifi's."""
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-        path = os.environ.get(name)
-        if path:
-            try:
-                return ssl.create_default_context(cafile=path)
-            except OSError as error:
-                reason = error.strerror or str(error)
-                raise AksPlatformError(f"The CA bundle {path}, named by {name}, cannot be read: {reason}.") from None
-    try:
-        import certifi
-    except ImportError:
-        return ssl.create_default_context()
-    return ssl.create_default_context(cafile=certifi.where())

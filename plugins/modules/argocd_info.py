@@ -66,7 +66,7 @@ options:
   error_patience:
     description:
       - How many seconds an error condition of a wanted application may stand before waiting is given up. A git host
-        that restarts is such an error.
+        that restarts is such an error. The same holds for a sync of a source or revision that is wanted no more.
       - Without it an error condition never ends the waiting; a sync that has failed after its retries always does.
     type: int
 extends_documentation_fragment:
@@ -129,6 +129,14 @@ held:
 hopeless:
   description: Whether waiting longer would not help.
   type: bool
+  returned: success
+outdated:
+  description:
+    - Names of the applications that were asked for and whose sync under way has held to a source or revision that is
+      wanted no more for longer than O(error_patience). Argo CD begins no other sync before that one ends, and it may
+      wait for ever for pods to become healthy. M(aksops.platform.argocd_sync) ends it.
+  type: list
+  elements: str
   returned: success
 """
 

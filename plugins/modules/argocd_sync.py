@@ -11,8 +11,10 @@ short_description: Ask Argo CD to sync an application
 version_added: 0.2.0
 description:
   - Asks for a sync of what the application names now, as the button of Argo CD's pages does. It waits until Argo CD has
-    ended what it is at, since a request that joins an operation under way ends with that one. An operation that has
-    failed and waits to try again is ended.
+    ended what it is at, since a request that joins an operation under way ends with that one.
+  - An operation of which nothing is at work is ended, as by C(argocd app terminate-op). This is one that has failed and
+    waits to try again, and one that Argo CD or this collection has asked for and that waits for the health of a source
+    or revision that is wanted no more, while no pod of its hooks has started.
   - It does not wait for the sync itself; M(aksops.platform.argocd_info) does.
   - Each run asks, so call it where a sync is wanted.
 options:
@@ -76,6 +78,7 @@ operation:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.aksops.platform.plugins.module_utils import _argocd_sync
+from ansible_collections.aksops.platform.plugins.module_utils._argocd_plan import REQUESTER
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, fail_from
 from ansible_collections.aksops.platform.plugins.module_utils._kubeconfig import client
 from ansible_collections.aksops.platform.plugins.module_utils._kubernetes import KUBERNETES_ARG_SPEC
@@ -99,7 +102,7 @@ def main() -> None:
     sync = {"prune": params["prune"]}
     if params["sync_options"]:
         sync["syncOptions"] = params["sync_options"]
-    operation = {"initiatedBy": {"username": "aksops.platform"}, "sync": sync}
+    operation = {"initiatedBy": {"username": REQUESTER}, "sync": sync}
     if params["retry"]:
         operation["retry"] = params["retry"]
     try:

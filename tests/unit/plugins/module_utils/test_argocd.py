@@ -34,7 +34,7 @@ def failed(message="it was refused", **more):
 
 
 def test_a_synced_and_healthy_application_is_good():
-    assert judged(application(), "10.1.1") == ([], False)
+    assert judged(application(), "10.1.1") == ([], False, [])
 
 
 def test_an_application_that_is_not_there_is_named():
@@ -90,6 +90,42 @@ def test_an_error_stands_for_a_while_before_waiting_is_given_up():
     assert not judged(warning, patience=10).hopeless
 
 
+OLD = {**SOURCE, "targetRevision": "9.0.0"}
+
+
+def under_way(*, source=OLD, revision="10.1.1", by=None, seconds=40, **more):
+    """An application whose sync has waited for some seconds."""
+    state = {
+        "phase": "Running",
+        "message": "waiting for healthy state of apps/Deployment/shop",
+        "startedAt": (NOW - timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z"),
+        "operation": {"initiatedBy": by or {"automated": True}},
+        "syncResult": {"source": dict(source), "revision": revision},
+    }
+    return application(operationState={**state, **more}, health={"status": "Progressing"})
+
+
+@pytest.mark.parametrize(
+    ("item", "outdated"),
+    [
+        (under_way(), True),
+        (under_way(by={"username": "aksops.platform"}), True),
+        (under_way(source=SOURCE, revision="10.1.0"), True),
+        (under_way(finishedAt="2026-11-25T11:59:30Z"), True),
+        (under_way(source=SOURCE), False),
+        (under_way(seconds=20), False),
+        (under_way(by={"username": "olga"}), False),
+        (under_way(syncResult={}), False),
+        (under_way(phase="Terminating"), False),
+    ],
+    ids=["source", "ours", "revision", "retry", "wanted", "recent", "theirs", "begun", "ending"],
+)
+def test_a_sync_of_what_is_wanted_no_more_ends_the_waiting(item, outdated):
+    verdict = judged(item, patience=30)
+    assert (verdict.outdated, verdict.hopeless) == (["shop"] if outdated else [], outdated)
+    assert judged(item).outdated == []
+
+
 def test_what_was_refused_and_what_is_not_healthy_is_said_once():
     refused = {"kind": "Role", "name": "shop", "status": "SyncFailed", "message": "not permitted in project"}
     hook = {"kind": "Job", "name": "migrate", "hookPhase": "Failed", "message": "exit code 1"}
@@ -108,7 +144,7 @@ def test_an_application_of_several_sources_is_judged_by_all():
     sources = [dict(SOURCE), {"repoURL": "https://git.example", "path": "values", "targetRevision": "main"}]
     item["spec"] = {"project": "shop", "sources": sources}
     item["status"]["sync"]["comparedTo"] = {"sources": copy.deepcopy(sources)}
-    assert judged(item) == ([], False)
+    assert judged(item) == ([], False, [])
     item["status"]["sync"]["comparedTo"]["sources"].pop()
     assert "chart argo-cd 10.1.1, path values main" in judged(item).problems[0]
 

@@ -17,8 +17,13 @@ class Cluster:
         self.story = list(story)
         self.written = []
         self.ended = 0
+        self.asked = []
+        self.pods = {}
 
     def call(self, path, body=None, *, merge=False):
+        if "/pods" in path:
+            self.asked.append(path)
+            return 200, self.pods
         assert path == "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/shop"
         if self.story:
             step = self.story.pop(0)
@@ -85,3 +90,36 @@ def test_the_end_of_patience_and_refusals_are_told():
         ask(Cluster(404))
     with pytest.raises(AksPlatformError, match=r"ask for a sync of the application shop in argocd .HTTP 403.: no"):
         ask(Cluster({}, 403))
+
+
+def outdated(*resources):
+    """A sync of Argo CD's own that holds to another source than the application names."""
+    tried = {"source": {"path": "old"}, "resources": list(resources)}
+    state = {"phase": "Running", "operation": {"initiatedBy": {"automated": True}}, "syncResult": tried}
+    return {"spec": {"source": {"path": "new"}}, "operation": {"sync": {}}, "status": {"operationState": state}}
+
+
+def hook(kind, phase="Running"):
+    return {"kind": kind, "name": "migrate", "namespace": "shop", "hookType": "PreSync", "hookPhase": phase}
+
+
+@pytest.mark.parametrize(
+    ("resources", "pods", "ends"),
+    [
+        ([{"kind": "Deployment", "name": "shop", "hookPhase": "Running"}], {}, True),
+        ([hook("Job", "Succeeded")], {"items": [{"status": {"phase": "Running"}}]}, True),
+        ([hook("Job")], {"items": [{"status": {"phase": "Pending"}}]}, True),
+        ([hook("Job")], {"items": []}, True),
+        ([hook("Job")], {"items": [{"status": {"phase": "Running"}}]}, False),
+        ([hook("Pod")], {"status": {"phase": "Pending"}}, True),
+        ([hook("Pod")], {"status": {"phase": "Running"}}, False),
+        ([hook("Workflow")], {}, False),
+    ],
+    ids=["health", "done", "held", "none", "at work", "held pod", "pod at work", "unknown kind"],
+)
+def test_a_sync_of_what_is_wanted_no_more_is_ended_unless_a_hook_is_at_work(resources, pods, ends):
+    cluster = Cluster(outdated(*resources), {}, {"operation": None, "status": {}})
+    cluster.pods = pods
+    ask(cluster)
+    assert (cluster.ended, cluster.written) == (int(ends), [WISH])
+    assert all("/namespaces/shop/pods" in path for path in cluster.asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qs
 
 import pytest
-from ansible_collections.aksops.platform.plugins.module_utils import _auth, _oauth
+from ansible_collections.aksops.platform.plugins.module_utils import _auth, _https, _oauth
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError
 
 SECRET = "planted/secret+value"
@@ -91,17 +91,6 @@ def test_nothing_that_is_shown_holds_a_token(asked):
     assert SECRET not in repr(credential)
 
 
-def test_a_proxy_that_asks_who_comes():
-    assert _oauth.proxy_headers("me", "p%40ss") == {"Proxy-Authorization": "Basic bWU6cEBzcw=="}
-    assert _oauth.proxy_headers(None, None) == {}
-
-
-def test_a_missing_ca_bundle_is_named(monkeypatch, tmp_path):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
-    with pytest.raises(AksPlatformError, match=r"nowhere.pem, named by REQUESTS_CA_BUNDLE, cannot be read"):
-        _oauth.ssl_context()
-
-
 def test_a_jobs_own_token_service_is_asked_for_the_exchange_audience(asked, monkeypatch):
     seen = []
 
@@ -109,7 +98,7 @@ def test_a_jobs_own_token_service_is_asked_for_the_exchange_audience(asked, monk
         seen.append((url, headers["Authorization"]))
         return b'{"value": "the-assertion"}'
 
-    monkeypatch.setattr(_oauth, "fetch", fetch)
+    monkeypatch.setattr(_https, "fetch", fetch)
     environ = {
         "ACTIONS_ID_TOKEN_REQUEST_URL": "https://token.example.com/x?api-version=2",
         "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "job",
@@ -121,8 +110,3 @@ def test_a_jobs_own_token_service_is_asked_for_the_exchange_audience(asked, monk
         ("https://token.example.com/x?api-version=2&audience=api%3A%2F%2FAzureADTokenExchange", "Bearer job")
     ]
     assert asked[0]["client_assertion"] == ["the-assertion"]
-
-
-def test_only_https_is_fetched():
-    with pytest.raises(OSError, match="not https"):
-        _oauth.fetch("http://token.example.com", {})
