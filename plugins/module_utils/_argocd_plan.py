@@ -88,18 +88,33 @@ def is_outdated(application: Object) -> bool:
     Argo CD syncs nothing else before it has ended, and it ends only once what it has made is healthy: a pod whose image
     does not exist holds up its own repair. Operations that somebody else asked for are theirs.
     """
+    by = _dict(_dict(_operation(application), "operation"), "initiatedBy")
+    is_ours = bool(by.get("automated")) or by.get("username") == REQUESTER
+    return is_ours and _tries_what_is_wanted(application) is False
+
+
+def is_wanted(application: Object) -> bool:
+    """Whether the operation under way is at work on the source and the revision that are wanted now."""
+    return _tries_what_is_wanted(application) is True and not waits_to_retry(application)
+
+
+def _tries_what_is_wanted(application: Object) -> bool | None:
+    """Compare the operation under way with what is wanted; None where there is none, or nothing is known of it yet."""
     state = _operation(application)
-    by = _dict(_dict(state, "operation"), "initiatedBy")
-    if state.get("phase") != "Running" or not (by.get("automated") or by.get("username") == REQUESTER):
-        return False
     tried = _dict(state, "syncResult")
     source = _sources(tried)
-    if source is None:
-        return False
+    if state.get("phase") != "Running" or source is None:
+        return None
     if source != _sources(_dict(application, "spec")):
-        return True
+        return False
     seen, tries = _revision(_dict(_dict(application, "status"), "sync")), _revision(tried)
-    return _is_current(application) and bool(seen and tries) and seen != tries
+    return not (_is_current(application) and seen and tries and seen != tries)
+
+
+def waits_for(application: Object) -> str:
+    """Return what the operation under way says that it waits for, to be put behind a sentence; empty if nothing."""
+    message = _operation(application).get("message")
+    return f" ({one_sentence(str(message), 300).rstrip('.')})" if message else ""
 
 
 def running_hooks(application: Object) -> list[Object]:

@@ -12,6 +12,8 @@ from ansible_collections.aksops.platform.plugins.module_utils import _argocd_pla
 from ansible_collections.aksops.platform.plugins.module_utils._errors import AksPlatformError, one_sentence
 from ansible_collections.aksops.platform.plugins.module_utils._waiter import Progress, poll
 
+JOINED = "a sync of what is wanted is under way"
+
 
 def ask(
     client: t.Any,
@@ -19,12 +21,13 @@ def ask(
     name: str,
     operation: t.Mapping[str, t.Any],
     *,
+    joins: bool = False,
     timeout: float,
     interval: float,
     progress: Progress | None = None,
     **clock: t.Any,
-) -> None:
-    """Write the request once the application is at rest.
+) -> bool:
+    """Write the request once the application is at rest; return whether it was written.
 
     A request that joins an operation under way is merged with it and ends with it. So the write names the version that
     was seen at rest, and is tried again where Argo CD has written in between. An operation of which nothing is at work
@@ -33,6 +36,7 @@ def ask(
     mended since would wait, for minutes or for ever.
 
     :param client: a KubernetesClient.
+    :param joins: whether an operation that is at work on what is wanted now is as good as another.
     :raises AksPlatformError: there is no such application, the caller may not write it, or the time is over.
     """
     path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications/{name}"
@@ -43,8 +47,10 @@ def ask(
             raise _refused(f"read the application {name} in {namespace}", status, application)
         version = application["metadata"]["resourceVersion"]
         if application.get("operation"):
+            if joins and plan.is_wanted(application):
+                return True, JOINED
             if not _is_idle(client, application):
-                return False, "another operation is under way"
+                return False, f"another operation is under way{plan.waits_for(application)}"
             end = {"metadata": {"resourceVersion": version}, "status": {"operationState": {"phase": "Terminating"}}}
             status, answer = client.call(path, end, merge=True)
             if status not in (200, 409):
@@ -64,7 +70,7 @@ def ask(
             raise _refused(f"ask for a sync of the application {name} in {namespace}", status, answer)
         return True, "asked"
 
-    poll(
+    last = poll(
         check,
         timeout=timeout,
         interval=interval,
@@ -72,6 +78,7 @@ def ask(
         progress=progress,
         **clock,
     )
+    return last != JOINED
 
 
 def _is_idle(client: t.Any, application: t.Mapping[str, t.Any]) -> bool:

@@ -16,7 +16,7 @@ description:
     waits to try again, and one that Argo CD or this collection has asked for and that waits for the health of a source
     or revision that is wanted no more, while no pod of its hooks has started.
   - It does not wait for the sync itself; M(aksops.platform.argocd_info) does.
-  - Each run asks, so call it where a sync is wanted.
+  - Each run asks, so call it where a sync is wanted. O(join) leaves it at one that is under way already.
 options:
   name:
     description: Name of the application.
@@ -26,6 +26,12 @@ options:
     description: Namespace of the application.
     type: str
     default: argocd
+  join:
+    description:
+      - Whether a sync that is at work on the source and revision that the application names now is as good as another.
+        Then nothing is asked for. Argo CD may not have seen yet what git has since.
+    type: bool
+    default: false
   prune:
     description: Whether objects that are wanted no more are removed.
     type: bool
@@ -70,7 +76,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operation:
-  description: What was asked for.
+  description: What was asked for; empty where a sync under way was as good.
   type: dict
   returned: success
   sample: {initiatedBy: {username: aksops.platform}, sync: {prune: true}}
@@ -90,6 +96,7 @@ def main() -> None:
             "kubernetes": KUBERNETES_ARG_SPEC,
             "name": {"type": "str", "required": True},
             "namespace": {"type": "str", "default": "argocd"},
+            "join": {"type": "bool", "default": False},
             "prune": {"type": "bool", "default": False},
             "sync_options": {"type": "list", "elements": "str", "default": []},
             "retry": {"type": "dict", "default": {}},
@@ -105,13 +112,17 @@ def main() -> None:
     operation = {"initiatedBy": {"username": REQUESTER}, "sync": sync}
     if params["retry"]:
         operation["retry"] = params["retry"]
+    limits = {"timeout": params["wait_timeout"], "interval": params["wait_sleep"], "progress": module.debug}
+    application = (params["namespace"], params["name"])
+    asked = True
     try:
         if not module.check_mode:
-            limits = {"timeout": params["wait_timeout"], "interval": params["wait_sleep"], "progress": module.debug}
-            _argocd_sync.ask(client(params["kubernetes"]), params["namespace"], params["name"], operation, **limits)
+            asked = _argocd_sync.ask(
+                client(params["kubernetes"]), *application, operation, joins=params["join"], **limits
+            )
     except AksPlatformError as error:
         fail_from(module, error)
-    module.exit_json(changed=True, operation=operation)
+    module.exit_json(changed=asked, operation=operation if asked else {})
 
 
 if __name__ == "__main__":

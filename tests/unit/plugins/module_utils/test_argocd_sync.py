@@ -46,13 +46,14 @@ class Cluster:
         return 200, {}
 
 
-def ask(cluster, timeout=10):
+def ask(cluster, timeout=10, **more):
     now = [0.0]
 
     def sleep(seconds):
         now[0] += seconds
 
-    argocd_sync.ask(cluster, "argocd", "shop", WISH, timeout=timeout, interval=1, clock=lambda: now[0], sleep=sleep)
+    clock = {"clock": lambda: now[0], "sleep": sleep}
+    return argocd_sync.ask(cluster, "argocd", "shop", WISH, timeout=timeout, interval=1, **clock, **more)
 
 
 @pytest.mark.parametrize(
@@ -123,3 +124,18 @@ def test_a_sync_of_what_is_wanted_no_more_is_ended_unless_a_hook_is_at_work(reso
     ask(cluster)
     assert (cluster.ended, cluster.written) == (int(ends), [WISH])
     assert all("/namespaces/shop/pods" in path for path in cluster.asked)
+
+
+def test_a_sync_of_what_is_wanted_that_is_under_way_is_as_good_where_the_caller_says_so():
+    under_way = outdated({"kind": "Deployment", "name": "shop", "hookPhase": "Running"})
+    under_way["spec"] = {"source": {"path": "old"}}
+    under_way["status"]["operationState"]["message"] = "waiting for healthy state of apps/Deployment/shop"
+    cluster = Cluster(under_way)
+    assert not ask(cluster, joins=True)
+    assert (cluster.ended, cluster.written) == (0, [])
+    with pytest.raises(AksPlatformError, match=r"under way \(waiting for healthy state of apps/Deployment/shop"):
+        ask(Cluster(under_way))
+    under_way["status"]["operationState"]["finishedAt"] = "now"
+    cluster = Cluster(under_way)
+    assert ask(cluster, joins=True)
+    assert (cluster.ended, cluster.written) == (1, [WISH])
