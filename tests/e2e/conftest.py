@@ -118,6 +118,14 @@ class Bench:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def end(self) -> None:
+        """Stop the sandbox, and what killed runs have left: Ansible's workers have sessions of their own."""
+        self.sandbox("down")
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if str(self.home).encode() in environ.read_bytes():
+                    os.kill(int(environ.parent.name), signal.SIGKILL)
+
     @property
     def environment(self) -> dict[str, str]:
         """Variables that keep a run's own files inside the test's folder."""
@@ -158,6 +166,6 @@ def bench() -> Iterator[Bench]:
         made.sandbox("up", "--while", str(os.getpid()))
         yield made
     finally:
-        made.sandbox("down")
+        made.end()
         if not os.environ.get("AKSOPS_KEEP"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -273,9 +273,11 @@ def fresh(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
     folder.chmod(0o711)
     made = type(bench)(folder)
     made.work.mkdir()
-    made.sandbox("up", "--while", str(os.getpid()))
-    yield made
-    made.sandbox("down")
+    try:
+        made.sandbox("up", "--while", str(os.getpid()))
+        yield made
+    finally:
+        made.end()
 
 
 def test_check_mode_on_an_empty_subscription_writes_nothing(fresh: Bench) -> None:
