@@ -29,7 +29,7 @@ help: ## this list
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 # Where Python is told to write no bytecode, every command and every task would compile what it imports anew.
-compile = $(1)/bin/python -W ignore -m compileall -q -j 2 -x /ansible_collections/ $(1)/lib/python3*/site-packages
+compile = echo "Compiling $(1) ..." && $(1)/bin/python -W ignore -m compileall -q -j 2 -x /ansible_collections/ $(1)/lib/python3*/site-packages
 
 # Set-up ----------------------------------------------------------------------------------------------------------------
 
